@@ -1,0 +1,15 @@
+"""mmETL: config-driven, incremental, multimodal ETL."""
+
+from typing import Any
+
+__all__ = ["__version__", "register_transform"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: a run with nothing to do must not pay for it."""
+    if name == "register_transform":
+        from mmetl.contracts.transform import register_transform
+
+        return register_transform
+    raise AttributeError(f"module 'mmetl' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The Protocols and the frozen data that layers share."""

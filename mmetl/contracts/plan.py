@@ -1,0 +1,78 @@
+"""Frozen data of a compiled pipeline: what deciding needs of every task, as lean as 10,000 of them demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from mmetl.contracts.artifact import Fingerprint
+
+
+class TaskNode(NamedTuple):
+    """One task of a plan, as far as deciding and ordering need it.
+
+    Attributes:
+        name: the task's short name.
+        recipe: fingerprint of all that decides its output besides its inputs.
+        tables: upstream tasks whose artifacts are inputs, in the order of their aliases.
+        after: other upstream tasks: `depends_on`, and those that write a file which this one reads.
+        files: paths read, relative to the project.
+        globs: patterns read, relative to the project.
+        outputs: paths written, relative to the project.
+        always: run whenever asked, whatever is fresh.
+        max_age_s: run again after so many seconds; None never.
+    """
+
+    name: str
+    recipe: Fingerprint
+    tables: Sequence[str] = ()
+    after: Sequence[str] = ()
+    files: Sequence[str] = ()
+    globs: Sequence[str] = ()
+    outputs: Sequence[str] = ()
+    always: bool = False
+    max_age_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled pipeline. `tasks` is in topological order; `key` names the plan in the store."""
+
+    key: str
+    pipeline: str
+    tasks: Mapping[str, TaskNode]
+
+
+@dataclass(frozen=True)
+class TaskDetail:
+    """What running one task needs, kept apart from the node: only stale tasks pay for it.
+
+    Attributes:
+        transform: its registered name.
+        params: validated params as JSON values; `${secret:NAME}` still unresolved.
+        inputs: alias -> task.
+        sources: declared paths and globs that the transform reads (a part of the node's files and globs).
+        functions: `module:qualname` of project functions that the transform calls.
+        imports: project modules to import first, because they register transforms.
+        notes: sentences for `dry-run`.
+        templated: whether params hold `${secret:NAME}`, live or literal, to be resolved when the task runs.
+        whole: file -> why all of its code counts, for `why`.
+    """
+
+    transform: str
+    params: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    sources: Sequence[str] = ()
+    functions: Sequence[str] = ()
+    imports: Sequence[str] = ()
+    key: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    promise: str = "pure"
+    cache: bool = True
+    retries: int = 0
+    timeout_s: float | None = None
+    tags: Sequence[str] = ()
+    description: str = ""
+    templated: bool = False
+    whole: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,207 @@
+"""What a transform is: the Protocol, what it declares, what it is given, and how it is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TextIO, TypeVar, runtime_checkable
+
+from mmetl.contracts.artifact import Column, Manifest, Part
+
+Promise = Literal["pure", "watermark", "append"]
+"""`pure`: an incremental run equals a run from scratch. `watermark`: rows older than the lookback are not read again."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a transform may know of its task while the plan is made. No I/O happens here.
+
+    Attributes:
+        task: the task's own name.
+        tasks: names of all tasks of the pipeline.
+        inputs: alias -> task, as the YAML's `inputs:` says; empty when it says nothing.
+        key: the columns that name a row; empty without a key.
+    """
+
+    task: str
+    tasks: frozenset[str]
+    inputs: Mapping[str, str]
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What one task reads, writes and is made of, known from its params alone.
+
+    Attributes:
+        tables: alias -> task for inputs inferred from the params (tables named in SQL).
+        sources: files read, as paths or globs relative to the project.
+        outputs: files written, as paths relative to the project.
+        functions: project functions called, as `module:qualname`; their code counts in the recipe.
+        recipe: canonical forms that take the place of params of the same name in the recipe (canonical SQL).
+        notes: sentences for `dry-run`, such as why a query runs on one thread.
+        promise: what an incremental run guarantees.
+        named_inputs: whether the names (aliases) of the inputs can change the output; they then count in the recipe.
+        arguments: names of the arguments that `functions` are called with; None where they are not known yet.
+    """
+
+    tables: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    promise: Promise = "pure"
+    named_inputs: bool = True
+    arguments: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table artifact as an input. `paths` are the absolute Parquet files of `manifest.parts`, in the same order."""
+
+    task: str
+    manifest: Manifest
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Base:
+    """The build that a watermark read continues: its rows, and how far it had read."""
+
+    table: Table
+    watermark: Any
+
+
+class Parts(Protocol):
+    """Where a transform puts the immutable files that it makes (see cache.artifacts.PartStore)."""
+
+    def temp(self, suffix: str = "") -> Path:
+        """Return a new path, unique to this attempt, on the same file system as the parts."""
+        ...
+
+    def adopt(self, temp: Path) -> tuple[str, int]:
+        """Fingerprint a finished temp file, move it to its place; return (fingerprint, bytes)."""
+        ...
+
+
+@dataclass
+class Job:
+    """All that a running task is given.
+
+    Attributes:
+        name: `pipeline:task`.
+        params: the transform's params model, secrets resolved.
+        inputs: alias -> table. Tasks that made files, not a table, are not here: they are ordered only.
+        sources: declared path or glob -> the files that it stands for, absolute, sorted by bytes.
+        outputs: absolute paths of the declared output files, in order; their folders exist.
+        key: the columns that name a row.
+        base: the build to continue, for a watermark read; None for a full read.
+        functions: `module:qualname` -> the imported project function.
+        parts: where parts go.
+        root: the project's folder.
+        scratch: an empty folder for spill files; removed after the task.
+        log: the task's log file, line-buffered text.
+        threads: how many threads the engine may use (at least 1).
+        on_cancel: register a function that interrupts the work; called at a timeout or Ctrl-C, from another thread.
+    """
+
+    name: str
+    params: Any
+    inputs: Mapping[str, Table]
+    sources: Mapping[str, Sequence[Path]]
+    outputs: Sequence[Path]
+    key: tuple[str, ...]
+    base: Base | None
+    functions: Mapping[str, Callable[..., Any]]
+    parts: Parts
+    root: Path
+    scratch: Path
+    log: TextIO
+    threads: int = 1
+    on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
+
+
+@dataclass(frozen=True)
+class Made:
+    """The table that a transform made; a transform that only writes its declared output files returns None.
+
+    Attributes:
+        parts: in order, already adopted.
+        columns: the declared schema.
+        buckets: how many buckets the key was cut into.
+        watermark: how far the read got (a JSON value); None unless it is incremental.
+    """
+
+    parts: tuple[Part, ...]
+    columns: tuple[Column, ...]
+    buckets: int = 1
+    watermark: Any = None
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """What a task does, registered by name.
+
+    Attributes:
+        name: such as `tabular.sql`.
+        version: raised when the output for the same input changes; None for project code, whose text is the version.
+        params: pydantic model (a BaseModel class) of the task's `params:`.
+        packages: distributions whose version matters to the output.
+        code: `module:qualname` entries of project code that is the transform itself; empty for built-ins.
+    """
+
+    name: str
+    version: int | None
+    params: type[Any]
+    packages: tuple[str, ...]
+    code: tuple[str, ...]
+
+    def declare(self, params: Any, scope: Scope) -> Declaration:
+        """Say what a task with these params reads, writes and is made of. Raises ParamError."""
+        ...
+
+    def run(self, job: Job) -> Made | None:
+        """Do the work. Raises TaskError for what the author of the pipeline can mend."""
+        ...
+
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One use of `register_transform`: the name and the decorated function or class."""
+
+    name: str
+    target: Any
+    version: int | None = None
+    packages: tuple[str, ...] = ()
+
+
+REGISTERED: dict[str, Registered] = {}
+"""Filled by the decorator, read by core.registry, which knows which module was being imported."""
+
+
+def register_transform(name: str, *, version: int | None = None, packages: Sequence[str] = ()) -> Callable[[F], F]:
+    """Register a function or a class as the transform `name`.
+
+    A function takes its input tables and its params by name and returns an Arrow table:
+
+        @register_transform("local.clean")
+        def clean(inputs: dict[str, pa.Table], params: CleanParams) -> pa.Table: ...
+
+    A class follows the `Transform` protocol.
+
+    Args:
+        name: two or more words joined by dots, such as `local.clean`.
+        version: raise it when the output changes; None: the code itself is the version.
+        packages: distributions whose version matters to the output.
+    """
+
+    def decorate(target: F) -> F:
+        REGISTERED[name] = Registered(name, target, version, tuple(packages))
+        return target
+
+    return decorate

@@ -1,0 +1,144 @@
+"""The errors of mmETL: one tree; messages are built here, from fields, once."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+SHOWN_PROBLEMS = 10  # more would scroll the first one, which usually causes the rest, off the screen
+
+
+class ExitCode(enum.IntEnum):
+    """What the process says to its caller; stable, documented in docs/reference/cli.md."""
+
+    DONE = 0
+    """Everything asked for is done."""
+    TASK_FAILED = 1
+    """At least one task failed."""
+    USAGE = 2
+    """The command line is wrong, or names something that is not there."""
+    CONFIG = 3
+    """A YAML file is invalid; nothing was run."""
+    REFUSED = 4
+    """mmETL declined: another run holds the lock, the state file cannot be used, or data would be lost."""
+    MISSING = 5
+    """A plug-in or an optional package is not installed."""
+    STALE = 10
+    """`dry-run --exit-code`: something would run."""
+    INTERRUPTED = 130
+    """Stopped by Ctrl-C or SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A position in a text file. `line` and `column` count from 1; `text` is the whole line."""
+
+    file: str
+    line: int
+    column: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+    def excerpt(self) -> str:
+        """Return the line with its number and a caret below the column."""
+        number = f"{self.line:>4}"
+        shown = self.text.replace("\t", " ")
+        return f"{number} | {shown}\n{'':>4} | {'':>{self.column - 1}}^"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: what, where, and how to mend it."""
+
+    what: str
+    where: Where | None = None
+    help: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: error: {self.what}" if self.where else f"error: {self.what}"]
+        if self.where and self.where.text:
+            lines.append(self.where.excerpt())
+        if self.help:
+            lines.append(f"help: {self.help}")
+        return "\n".join(lines)
+
+
+@dataclass(eq=False)
+class MmetlError(Exception):
+    """Base of every error that mmETL raises on purpose.
+
+    Attributes:
+        what: what is wrong, one sentence without a full stop.
+        where: the position in a file, if there is one.
+        help: how to mend it: a command, a near name, the valid values.
+    """
+
+    what: str
+    where: Where | None = None
+    help: str = ""
+    exit_code: ExitCode = field(default=ExitCode.TASK_FAILED, kw_only=True)
+
+    def __str__(self) -> str:
+        return str(Problem(self.what, self.where, self.help))
+
+
+@dataclass(eq=False)
+class UsageError(MmetlError):
+    """The command line names something that does not exist or cannot be."""
+
+    exit_code: ExitCode = field(default=ExitCode.USAGE, kw_only=True)
+
+
+@dataclass(eq=False)
+class RefusedError(MmetlError):
+    """mmETL declines: a lock is held, a state file is not usable, or data would be lost."""
+
+    exit_code: ExitCode = field(default=ExitCode.REFUSED, kw_only=True)
+
+
+@dataclass(eq=False)
+class MissingError(MmetlError):
+    """A plug-in or an optional package is not installed."""
+
+    exit_code: ExitCode = field(default=ExitCode.MISSING, kw_only=True)
+
+
+@dataclass(eq=False)
+class TaskError(MmetlError):
+    """A task failed for a reason that its author can act on."""
+
+
+@dataclass(eq=False)
+class TaskTimeoutError(TaskError):
+    """A task took longer than its `timeout_s`."""
+
+
+@dataclass(eq=False)
+class ParamError(MmetlError):
+    """A param has a valid type but not a usable value; raised by a transform's `declare`.
+
+    Attributes:
+        param: path of the param below `params`, such as ("sql",) or ("inputs", 0).
+        offset: characters from the start of that param's value to the wrong place, or None for its start.
+    """
+
+    param: tuple[str | int, ...] = ()
+    offset: int | None = None
+    exit_code: ExitCode = field(default=ExitCode.CONFIG, kw_only=True)
+
+
+class ConfigError(MmetlError):
+    """One or more problems in YAML files, all told at once (ten, then "and N more")."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        first = self.problems[0]
+        super().__init__(first.what, first.where, first.help, exit_code=ExitCode.CONFIG)
+
+    def __str__(self) -> str:
+        shown = [str(p) for p in self.problems[:SHOWN_PROBLEMS]]
+        more = len(self.problems) - SHOWN_PROBLEMS
+        return "\n\n".join([*shown, f"and {more} more"] if more > 0 else shown)

@@ -1,0 +1,1 @@
+"""Hashing, environment, time, retry: standard library and xxhash only, no mmETL imports."""
