@@ -1,0 +1,1 @@
+"""From YAML text to typed data: schema, loader, interpolation, positions for errors."""

@@ -1,0 +1,39 @@
+"""What `mmetl.yml` may say: `ProjectFile`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mmetl.config.schema import Number, Strict, Text, Texts
+
+
+class Retention(Strict):
+    """How long outputs that are no longer current are kept; what either rule keeps is kept.
+
+    Attributes:
+        days: builds that were used in so many days.
+        builds: the last so many builds of every task, the current one included.
+    """
+
+    days: Annotated[float, Field(ge=0), Number] = 14
+    builds: Annotated[int, Field(ge=1), Number] = 3
+
+
+class ProjectFile(Strict):
+    """The settings of a project.
+
+    Attributes:
+        version: of this format.
+        name: for people; the folder's name where it is not given.
+        root: the folder that all paths are relative to, relative to the file.
+        pipelines: globs, relative to `root`, of the pipeline files. `mmetl.yml` itself is never one of them.
+        retention: what garbage collection keeps.
+    """
+
+    version: Literal[1]
+    name: Text | None = None
+    root: Text = "."
+    pipelines: Texts = ("*.yaml", "pipelines/*.yaml")
+    retention: Retention = Retention()

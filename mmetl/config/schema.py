@@ -1,0 +1,129 @@
+"""What a pipeline YAML may say: `Pipeline` and `TaskSpec`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+"""Names of pipelines, tasks and aliases: they are also SQL tables and file names."""
+VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+"""Names of vars and of environment variables."""
+
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
+
+
+def expected(what: str) -> PydanticCustomError:
+    """Return the error for a wrong value; the message reads "'key' is VALUE, expected WHAT"."""
+    # The text is a value, not the template itself: a template must not hold what a user wrote.
+    return PydanticCustomError("expected", "{expected}", {"expected": what})
+
+
+def _seconds(value: object) -> object:
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        if value is None:
+            return None
+        raise expected("a duration such as '90s', '30m', '12h' or '7d'")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+def _not_bool(value: object) -> object:
+    # pydantic reads true as 1.
+    if isinstance(value, bool):
+        raise PydanticKnownError("float_type")
+    return value
+
+
+def _inputs(value: object) -> object:
+    """Make `[a, b]` the mapping {a: a, b: b}."""
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, list) or not all(isinstance(task, str) for task in value):
+        raise expected("a list of task names, or a mapping from alias to task name")
+    _unique(tuple(value))
+    return {task: task for task in value}
+
+
+def _columns(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _unique(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) < len(value):
+        twice = next(item for item in value if value.count(item) > 1)
+        raise PydanticCustomError("twice", "{item}", {"item": twice})
+    return value
+
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_PATTERN)]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Names = Annotated[tuple[Name, ...], AfterValidator(_unique)]
+Texts = Annotated[tuple[Text, ...], AfterValidator(_unique)]
+Scalar = bool | int | float | str
+Number = BeforeValidator(_not_bool)
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TaskSpec(Strict):
+    """One task as the YAML says it.
+
+    Attributes:
+        transform: the registered name of what the task does.
+        params: the transform's own; typed later by its params model.
+        inputs: alias -> task whose artifact is read; the YAML may also list task names.
+        depends_on: tasks that come first without giving data.
+        key: the columns that name a row.
+        retries: how often the task is tried again after it failed.
+        timeout_s: seconds after which the task fails; None: it may take for ever.
+        tags: words to select tasks by.
+        cache: whether an earlier output may be restored.
+        always: run in every run.
+        max_age: seconds after which the output is stale; None: it never is.
+        env: environment variables whose values count in the recipe.
+        files: globs of files, relative to the project, whose content counts in the recipe.
+    """
+
+    transform: Text
+    params: dict[str, Any] = {}
+    inputs: Annotated[dict[Name, Name], BeforeValidator(_inputs)] = {}
+    depends_on: Names = ()
+    key: Annotated[Texts, BeforeValidator(_columns)] = ()
+    retries: Annotated[int, Field(ge=0), Number] = 0
+    timeout_s: Annotated[Annotated[float, Field(gt=0)] | None, Number] = None
+    tags: Texts = ()
+    description: str = ""
+    cache: bool = True
+    always: bool = False
+    max_age: Annotated[float | None, BeforeValidator(_seconds)] = None
+    env: Annotated[tuple[VariableName, ...], AfterValidator(_unique)] = ()
+    files: Texts = ()
+
+
+class Pipeline(Strict):
+    """One pipeline YAML, includes and interpolation done; live `${secret:NAME}` stay as text.
+
+    Attributes:
+        version: of this format.
+        name: one word; two files of a project may not have the same.
+        vars: name -> value, those of the command line included.
+        imports: project-local Python files that register transforms, relative to the project.
+        tasks: name -> task, in the order of the YAML.
+    """
+
+    version: Literal[1]
+    name: Name
+    description: str = ""
+    vars: dict[VariableName, Scalar] = {}
+    imports: Texts = ()
+    tasks: dict[Name, TaskSpec]
