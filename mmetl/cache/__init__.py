@@ -1,0 +1,1 @@
+"""What is known and kept: the state store, fingerprints, watermarks, parts and manifests."""
