@@ -1,0 +1,242 @@
+"""Parts and manifests on disk: immutable files named by their content, and the small file that lists them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import shutil
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import xxhash
+
+from mmetl.cache.fingerprints import CHUNK_BYTES, MISSING, FileCache, hash_file, seal, sealed, settle
+from mmetl.cache.store import STATE_DIR
+from mmetl.contracts.artifact import Fingerprint, Manifest, Part
+from mmetl.errors import TaskError
+
+FICLONE = 0x40049409  # Linux: share the blocks of another file until one of them is written
+
+PARTS = f"{STATE_DIR}/parts"
+UNFINISHED = f"{PARTS}/unfinished"
+MANIFESTS = f"{STATE_DIR}/manifests"
+REPLACED = f"{STATE_DIR}/replaced"
+
+_attempts = itertools.count()
+
+
+def part_path(fingerprint: Fingerprint) -> str:
+    """Return where a part lies, relative to the project."""
+    return f"{PARTS}/{fingerprint[:2]}/{fingerprint}"
+
+
+def manifest_path(pipeline: str, task: str) -> str:
+    """Return where a task's manifest lies, relative to the project."""
+    return f"{MANIFESTS}/{pipeline}/{task}.json"
+
+
+def _temp_name() -> str:
+    return f"{os.getpid()}-{next(_attempts)}.tmp"
+
+
+class PartStore:
+    """The parts of one project. Every part is written under a temporary name and renamed when it is whole.
+
+    Args:
+        files: the project's file cache; it learns each part's signature, so that nothing is hashed twice.
+    """
+
+    def __init__(self, files: FileCache) -> None:
+        self.files = files
+        self._folders: set[str] = set()
+
+    def temp(self, suffix: str = "") -> Path:
+        """Return a new path, unique to this attempt, on the same file system as the parts."""
+        return Path(f"{self._unfinished}/{_temp_name()}{suffix}")
+
+    def adopt(self, temp: Path) -> tuple[Fingerprint, int]:
+        """Fingerprint a finished temp file and move it to its place; return (fingerprint, bytes)."""
+        path = os.fspath(temp)
+        fingerprint = hash_file(path)
+        with open(path, "rb") as f:
+            seal(f.fileno())
+        return fingerprint, self._place(path, fingerprint)
+
+    def has(self, fingerprint: Fingerprint) -> bool:
+        """Tell whether the part is there and has the bytes that its name says."""
+        return self.files.fingerprint(part_path(fingerprint)) == fingerprint
+
+    def keep(self, path: str, part: Part) -> None:
+        """Make a part of an output file's bytes again, where the file still has them."""
+        temp = self.temp()
+        copy(self.files.full(path), os.fspath(temp))
+        if hash_file(os.fspath(temp)) == part.fingerprint:
+            self._place(os.fspath(temp), part.fingerprint)
+        else:
+            temp.unlink()
+
+    def take(self, path: str, *, cached: bool) -> Part:
+        """Make a part of a written output file; the file stays where it is, and no later edit of it reaches the part.
+
+        Args:
+            path: the output, relative to the project.
+            cached: False keeps no copy (`cache: false`): only the fingerprint is taken.
+
+        Raises:
+            TaskError: if the task did not write the file.
+        """
+        full = self.files.full(path)
+        try:
+            f = open(full, "rb", buffering=0)  # noqa: SIM115  closed below; a context manager would nest everything
+        except FileNotFoundError:
+            raise TaskError(
+                f"it did not write its output '{path}'", help="outputs are relative to the project's folder"
+            ) from None
+        except IsADirectoryError:
+            raise TaskError(
+                f"its output '{path}' is not a file", help="declare each file that the task writes"
+            ) from None
+        with f:
+            stable = settle(f.fileno())
+            st = stable or os.fstat(f.fileno())
+            if st.st_size < CHUNK_BYTES:
+                data = f.read(CHUNK_BYTES)
+                fingerprint = xxhash.xxh3_128_hexdigest(data)
+                if cached and not self.has(fingerprint):
+                    self._place(self._write(data), fingerprint)
+            elif cached:
+                temp = os.fspath(self.temp())
+                copy(full, temp)
+                fingerprint = hash_file(temp)
+                self._place(temp, fingerprint)
+            else:
+                fingerprint = hash_file(full)
+        self.files.put(path, fingerprint, stable)
+        return Part(fingerprint, 0, st.st_size, 0, path, bool(st.st_mode & 0o100))
+
+    def write_out(self, part: Part) -> None:
+        """Write an output file from its part: aside, then renamed into place."""
+        full = self.files.full(part.path)
+        self.folder(os.path.dirname(part.path))
+        temp = f"{full}.{_temp_name()}"
+        try:
+            copy(self.files.full(part_path(part.fingerprint)), temp)
+            os.chmod(temp, 0o755 if part.executable else 0o644)
+            os.rename(temp, full)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temp)
+            raise
+        with open(full, "rb") as f:
+            self.files.put(part.path, part.fingerprint, settle(f.fileno()))
+
+    def write_manifest(self, path: str, body: str) -> Fingerprint:
+        """Write a manifest file and return its fingerprint."""
+        data = body.encode()
+        fingerprint = xxhash.xxh3_128_hexdigest(data)
+        full = self.files.full(path)
+        self.folder(os.path.dirname(path))
+        os.rename(self._write(data), full)
+        self.files.put(path, fingerprint, sealed(full))
+        return fingerprint
+
+    def missing(self, manifest: Manifest) -> list[Part]:
+        """Return the parts of a manifest that are not there, or not what they should be."""
+        return [p for p in manifest.parts if not self.has(p.fingerprint)]
+
+    def set_aside(self, path: str) -> str | None:
+        """Move a file that mmETL did not write out of the way of an output; return where it is now, or None."""
+        full = self.files.full(path)
+        if not os.path.lexists(full):
+            return None
+        place = f"{REPLACED}/{path}"
+        for n in itertools.count(1):
+            if not os.path.lexists(self.files.full(place)):
+                break
+            place = f"{REPLACED}/{path}.{n}"
+        self.folder(os.path.dirname(place))
+        shutil.move(full, self.files.full(place))
+        return place
+
+    def _write(self, data: bytes) -> str:
+        """Write bytes to a new sealed temp file; return its path."""
+        temp = f"{self._unfinished}/{_temp_name()}"
+        with open(temp, "xb", buffering=0) as f:
+            f.write(data)
+            seal(f.fileno())
+        return temp
+
+    @cached_property
+    def _unfinished(self) -> str:
+        return self.folder(UNFINISHED)
+
+    def _place(self, temp: str, fingerprint: Fingerprint) -> int:
+        """Rename a whole temp file to its part's name; return its size in bytes."""
+        path = part_path(fingerprint)
+        full = self.files.full(path)
+        if self.files.fingerprint(path) == fingerprint:
+            size = os.stat(temp).st_size
+            os.unlink(temp)
+            return size
+        self.folder(os.path.dirname(path))
+        os.rename(temp, full)
+        st = sealed(full)
+        self.files.put(path, fingerprint, st)
+        return st.st_size if st else os.stat(full).st_size
+
+    def folder(self, path: str) -> str:
+        """Make a folder of the project, once; return its absolute path."""
+        full = self.files.full(path)
+        if path not in self._folders:
+            os.makedirs(full, exist_ok=True)
+            self._folders.add(path)
+        return full
+
+
+def copy(source: str, target: str) -> None:
+    """Copy a file's bytes, sharing its blocks where the file system can. Never a hard link: users edit outputs."""
+    with open(source, "rb") as src, open(target, "xb") as dst:
+        try:
+            fcntl.ioctl(dst.fileno(), FICLONE, src.fileno())
+        except OSError:
+            shutil.copyfileobj(src, dst, CHUNK_BYTES)
+
+
+def sweep_unfinished(root: str) -> None:
+    """Remove what killed runs left half-written. Only for the holder of the run lock."""
+    shutil.rmtree(os.path.join(root, UNFINISHED), ignore_errors=True)
+
+
+def remove_if_ours(files: FileCache, path: str, fingerprint: Fingerprint) -> bool:
+    """Remove a file that still has the bytes that mmETL wrote; return False (and leave it) if it was changed."""
+    found = files.again(path)
+    if found == MISSING:
+        return True
+    if found != fingerprint:
+        return False
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(files.full(path))
+    files.put(path, MISSING, None)
+    return True
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Make files durable before the transaction that names them: one call for many (Linux), else one for each."""
+    import ctypes
+
+    todo = list(paths)
+    if not todo:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(os.path.dirname(todo[0]) or ".", os.O_RDONLY)
+    try:
+        if hasattr(libc, "syncfs") and libc.syncfs(fd) == 0:
+            return
+    finally:
+        os.close(fd)
+    for path in todo:
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as f:
+            os.fsync(f.fileno())

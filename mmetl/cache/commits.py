@@ -1,0 +1,157 @@
+"""Group commit: finished tasks become rows together, after their files are durable; nothing waits longer than a moment."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from mmetl.cache.artifacts import sync
+from mmetl.cache.fingerprints import FileCache
+from mmetl.cache.store import Store
+from mmetl.cache.watermarks import set_watermark
+from mmetl.contracts.artifact import Fingerprint
+
+GROUP_S = 0.02  # a group is written so soon after its first task; with the sync it stays below 50 ms
+BEAT_S = 1.0  # how often a running process shows that it is alive
+
+
+class Commit(NamedTuple):
+    """All that one finished task writes to the store, in one transaction.
+
+    Attributes:
+        record: the row of `tasks`; None leaves the row as it is.
+        build: the row of `builds`; None keeps the result out of the index.
+        manifest: (fingerprint, body) of the manifest.
+        watermark: how far an incremental read got; moves with the record.
+        task_run: the row of `task_runs`.
+        leftovers: files that the task no longer declares: (path, fingerprint, pipeline, task).
+        files: absolute paths that must be durable before the rows are.
+    """
+
+    pipeline: str
+    task: str
+    task_run: Sequence[Any]
+    record: Sequence[Any] | None = None
+    build: Sequence[Any] | None = None
+    manifest: tuple[Fingerprint, str] | None = None
+    watermark: Any = None
+    leftovers: Sequence[Sequence[str]] = ()
+    files: Sequence[str] = ()
+
+
+class Committer:
+    """Writes commits in the background, in groups.
+
+    Args:
+        store: the project's store.
+        files: the file cache, whose changes are written with each group.
+        beat: called with the open transaction about once a second, and with every group.
+    """
+
+    def __init__(self, store: Store, files: FileCache, beat: Callable[[sqlite3.Connection], None]) -> None:
+        self._store = store
+        self._files = files
+        self._beat = beat
+        self._pending: list[Commit] = []
+        self._wake = threading.Condition()
+        self._writing = threading.Lock()
+        self._closing = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="mmetl-commits", daemon=True)
+        self._thread.start()
+
+    def submit(self, commit: Commit) -> None:
+        """Hand over a finished task. Raises what an earlier group failed with."""
+        if self._error:
+            raise self._error
+        with self._wake:
+            self._pending.append(commit)
+            if len(self._pending) == 1:
+                self._wake.notify()
+
+    def flush(self) -> None:
+        """Write what is pending now."""
+        self._write()
+        if self._error:
+            raise self._error
+
+    def close(self) -> None:
+        """Write the rest and stop the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self.flush()
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                if not self._pending and not self._closing:
+                    self._wake.wait(BEAT_S)
+                if self._closing:
+                    return
+                waiting = bool(self._pending)
+            if waiting:
+                time.sleep(GROUP_S)
+            try:
+                self._write()
+            except BaseException as e:  # noqa: BLE001  told to the main thread at its next submit
+                self._error = e
+                return
+
+    def _write(self) -> None:
+        with self._writing:
+            with self._wake:
+                group, self._pending = self._pending, []
+            changes = self._files.take_changes()
+            sync([p for c in group for p in c.files])
+            with self._store.transaction() as db:
+                write_group(db, group)
+                write_files(db, changes)
+                self._beat(db)
+
+
+def write_group(db: sqlite3.Connection, group: Sequence[Commit]) -> None:
+    """Write the rows of several finished tasks."""
+    db.executemany(
+        f"insert or replace into tasks values ({_marks(12)})", [(c.pipeline, *c.record) for c in group if c.record]
+    )
+    db.executemany(f"insert or replace into builds values ({_marks(8)})", [c.build for c in group if c.build])
+    db.executemany("insert or ignore into manifests values (?, ?)", [c.manifest for c in group if c.manifest])
+    db.executemany(f"insert or replace into task_runs values ({_marks(9)})", [c.task_run for c in group])
+    for c in group:
+        if c.leftovers:
+            db.executemany("insert or replace into leftovers values (?, ?, ?, ?)", c.leftovers)
+        if c.record and c.watermark is not None and c.manifest:
+            set_watermark(db, c.pipeline, c.task, c.manifest[0], c.watermark)
+
+
+def write_files(db: sqlite3.Connection, changes: dict[str, tuple[bytes, Fingerprint] | None]) -> None:
+    """Write back what the file cache learnt."""
+    db.executemany(
+        "insert or replace into files values (?, ?, ?)", [(p, *v) for p, v in changes.items() if v is not None]
+    )
+    db.executemany("delete from files where path = ?", [(p,) for p, v in changes.items() if v is None])
+
+
+def invalidate(db: sqlite3.Connection, pipeline: str, tasks: Sequence[str], run_id: str) -> None:
+    """Mark tasks as started: until they are committed again, they are stale, whatever happens."""
+    db.executemany(
+        "update tasks set state = 'started', run_id = ? where pipeline = ? and task = ?",
+        [(run_id, pipeline, t) for t in tasks],
+    )
+
+
+def save_file_changes(store: Store, files: FileCache) -> None:
+    """Write back what the file cache learnt while deciding, where there is anything."""
+    changes = files.take_changes()
+    if changes:
+        with store.transaction() as db:
+            write_files(db, changes)
+
+
+def _marks(n: int) -> str:
+    return ", ".join("?" * n)

@@ -1,0 +1,227 @@
+"""Fingerprints of files, inputs, recipes and pipelines, with a stat cache that never trusts a racy time."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import xxhash
+
+from mmetl.contracts.artifact import Fingerprint
+from mmetl.utils.hashing import fingerprint_json
+
+CHUNK_BYTES = 1 << 20
+MISSING = "missing"
+"""Stands for a file that is not there, where a fingerprint is expected."""
+
+_pack: Callable[..., bytes] = struct.Struct("<5q").pack
+_SIGNED = 1 << 63
+
+
+def signature(st: os.stat_result) -> bytes:
+    """Return (size, mtime, ctime, inode, device) as 40 bytes, to be compared for equality only."""
+    inode = st.st_ino if st.st_ino < _SIGNED else st.st_ino - (1 << 64)
+    return _pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, inode, st.st_dev)
+
+
+def hash_file(path: str) -> Fingerprint:
+    """Return the XXH3-128 of the bytes of a file, read in chunks."""
+    with open(path, "rb", buffering=0) as f:
+        data = f.read(CHUNK_BYTES)
+        if len(data) < CHUNK_BYTES:
+            rest = f.read(CHUNK_BYTES)
+            if not rest:
+                return xxhash.xxh3_128_hexdigest(data)
+            data += rest
+        state = xxhash.xxh3_128(data)
+        while data := f.read(CHUNK_BYTES):
+            state.update(data)
+        return state.hexdigest()
+
+
+def _tick_ns() -> int:
+    """Return how coarse file times are: two writes this close may carry the same time."""
+    resolution = time.clock_getres(getattr(time, "CLOCK_REALTIME_COARSE", time.CLOCK_REALTIME))
+    return max(20_000_000, int(2e9 * resolution))
+
+
+TICK_NS = _tick_ns()
+COARSE_TICK_NS = 2_100_000_000  # file systems whose times are whole seconds (or two, as FAT's)
+
+
+def is_racy(st: os.stat_result, hashed_ns: int) -> bool:
+    """Tell whether a write right after the hash could have left the same signature.
+
+    A write always sets ctime from the clock, so it is enough that ctime was older than one tick when the file was hashed.
+    """
+    tick = COARSE_TICK_NS if st.st_ctime_ns % 1_000_000_000 == 0 else TICK_NS
+    return hashed_ns - st.st_ctime_ns < tick
+
+
+SEALED_NS = 1_000_000_000_000_000_001  # an old time, in 2001, that no clock will give to a file again
+
+
+def seal(fd: int) -> None:
+    """Give a file inside the state folder a modification time that no write can produce.
+
+    A cached signature is good at once only if any later write is sure to change it; see `is_racy`.
+    """
+    os.utime(fd, ns=(SEALED_NS, SEALED_NS))
+
+
+def settle(fd: int) -> os.stat_result | None:
+    """Do for an output file what `seal` does, keeping its time true to the microsecond.
+
+    Any later write sets a time that is not before the last one, even within the same tick; so one nanosecond before the
+    last write is a time that no write will set again.
+
+    Returns:
+        The file's stat, or None where the file system rounds times and the trick does not hold.
+    """
+    st = os.fstat(fd)
+    odd = st.st_mtime_ns - 1
+    os.utime(fd, ns=(st.st_atime_ns, odd))
+    st = os.fstat(fd)
+    return st if st.st_mtime_ns == odd else None
+
+
+def sealed(path: str) -> os.stat_result | None:
+    """Return the stat of a sealed file; None where the file system rounds times."""
+    st = os.stat(path)
+    return st if st.st_mtime_ns == SEALED_NS else None
+
+
+class FileCache:
+    """Fingerprints of files by path, each file looked at no more than once.
+
+    Args:
+        root: absolute project folder; paths are relative to it (an absolute path stays as it is).
+        known: path -> (signature, fingerprint), from the store.
+
+    Attributes:
+        changes: what to write back to the store: path -> (signature, fingerprint), or None to forget it.
+    """
+
+    def __init__(self, root: str, known: dict[str, tuple[bytes, Fingerprint]]) -> None:
+        self.root = root if root.endswith("/") else root + "/"
+        self.known = known
+        self.seen: dict[str, Fingerprint] = {}
+        self.changes: dict[str, tuple[bytes, Fingerprint] | None] = {}
+        self._racy: dict[str, bytes] = {}
+
+    def has(self, path: str) -> bool:
+        """Tell whether something is at a path now; what was seen there before does not count."""
+        return os.path.lexists(self.full(path))
+
+    def full(self, path: str) -> str:
+        """Return the absolute path."""
+        return path if path[:1] == "/" else self.root + path
+
+    def observe(self, paths: Iterable[str]) -> None:
+        """Look at each path not seen yet: one stat; a read only where the signature is not the known one."""
+        seen, known, root, stat, pack = self.seen, self.known, self.root, os.stat, _pack
+        for path in paths:
+            if path in seen:
+                continue
+            try:
+                st = stat(path if path[:1] == "/" else root + path)
+            except (FileNotFoundError, NotADirectoryError):
+                seen[path] = MISSING
+                continue
+            cached = known.get(path)
+            if cached is not None and st.st_ino < _SIGNED:
+                sig = pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev)
+                if cached[0] == sig:
+                    seen[path] = cached[1]
+                    continue
+            seen[path] = self._hash(path, st)
+
+    def fingerprint(self, path: str) -> Fingerprint:
+        """Return the file's fingerprint, or MISSING."""
+        if path not in self.seen:
+            self.observe((path,))
+        return self.seen[path]
+
+    def again(self, path: str) -> Fingerprint:
+        """Look at a path once more, whatever was seen before."""
+        self.seen.pop(path, None)
+        return self.fingerprint(path)
+
+    def signature_of(self, path: str) -> bytes:
+        """Return the signature that an observed file had when its fingerprint was taken; empty for a missing one."""
+        known = self.known.get(path)
+        return known[0] if known else self._racy.get(path, b"")
+
+    def moved(self, path: str, before: bytes, fingerprint: Fingerprint) -> bool:
+        """Tell whether a file was written since it was observed, even if it has the same bytes again."""
+        try:
+            now = signature(os.stat(self.full(path)))
+        except (FileNotFoundError, NotADirectoryError):
+            return fingerprint != MISSING
+        return now != before or (path not in self.known and self.again(path) != fingerprint)
+
+    def put(self, path: str, fingerprint: Fingerprint, st: os.stat_result | None) -> None:
+        """Note what a file that we wrote contains; `st` is None where its signature cannot be cached."""
+        self.seen[path] = fingerprint
+        if st is None:
+            self._forget(path)
+        else:
+            self.known[path] = self.changes[path] = (signature(st), fingerprint)
+
+    def take_changes(self) -> dict[str, tuple[bytes, Fingerprint] | None]:
+        """Return the changes so far and start a new list."""
+        changes, self.changes = self.changes, {}
+        return changes
+
+    def _forget(self, path: str) -> None:
+        if self.known.pop(path, None) is not None:
+            self.changes[path] = None
+
+    def _hash(self, path: str, st: os.stat_result) -> Fingerprint:
+        full = self.full(path)
+        if not _is_file(st):
+            return MISSING
+        hashed_ns = time.time_ns()
+        try:
+            fingerprint = hash_file(full)
+            after = os.stat(full)
+        except (FileNotFoundError, NotADirectoryError):
+            return MISSING
+        sig = signature(after)
+        if sig == signature(st) and not is_racy(after, hashed_ns):
+            self.known[path] = self.changes[path] = (sig, fingerprint)
+        else:
+            self._forget(path)
+            self._racy[path] = sig
+        return fingerprint
+
+
+def _is_file(st: os.stat_result) -> bool:
+    return st.st_mode & 0o170000 == 0o100000
+
+
+def combine(fingerprints: Iterable[str]) -> Fingerprint:
+    """Return one fingerprint over an ordered list of them."""
+    return xxhash.xxh3_128_hexdigest("\n".join(fingerprints).encode())
+
+
+def fingerprint_recipe(recipe: Mapping[str, Any]) -> Fingerprint:
+    """Return the fingerprint of a recipe: all that decides a task's output besides its inputs."""
+    return fingerprint_json("recipe/1", recipe)
+
+
+def build_key(recipe: Fingerprint, inputs: Fingerprint) -> Fingerprint:
+    """Return the key of a build in the index: one recipe over one set of inputs."""
+    return combine(("build/1", recipe, inputs))
+
+
+class _Dumpable(Protocol):
+    def model_dump(self, *, mode: str = ...) -> dict[str, Any]: ...
+
+
+def fingerprint_pipeline(pipeline: _Dumpable) -> Fingerprint:
+    """Return the fingerprint of a `Pipeline`: of what it says, not of how it is written or ordered."""
+    return fingerprint_json("pipeline/1", pipeline.model_dump(mode="json"))

@@ -1,0 +1,110 @@
+"""Which files a glob stands for: sorted by bytes, links followed once, never inside `.mmetl/`."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+
+from mmetl.cache.store import STATE_DIR
+from mmetl.errors import TaskError
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def is_glob(path: str) -> bool:
+    """Tell whether a path has wildcards."""
+    return _MAGIC.search(path) is not None
+
+
+def list_files(root: str, pattern: str) -> tuple[str, ...]:
+    """Return the files that match, relative to `root` where the pattern is, sorted by their bytes.
+
+    `*`, `?` and `[...]` stay within one folder, `**` goes through any number of them; names that start with a dot match only a
+    pattern that does so too.
+
+    Raises:
+        TaskError: if a folder link leaves the project or leads back to a folder above it.
+    """
+    parts = pattern.split("/")
+    base = os.path.join(root, "") if not pattern.startswith("/") else "/"
+    fixed = 0
+    while fixed < len(parts) - 1 and not is_glob(parts[fixed]):
+        fixed += 1
+    start = "/".join(parts[:fixed])
+    found: list[str] = []
+    _walk(base, start, parts[fixed:], found, os.path.realpath(root), ())
+    return tuple(sorted(set(found), key=os.fsencode))
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Tell whether a path, relative like the pattern, is one that the pattern stands for."""
+    return path.split("/", 1)[0] != STATE_DIR and _regex(pattern).fullmatch(path) is not None
+
+
+def _walk(base: str, folder: str, parts: list[str], found: list[str], real_root: str, above: tuple[str, ...]) -> None:
+    """Add the files below `base/folder` that match the remaining pattern parts."""
+    here = os.path.join(base, folder) if folder else base
+    prefix = f"{folder}/" if folder and not folder.endswith("/") else folder
+    head, rest = parts[0], parts[1:]
+    try:
+        entries = list(os.scandir(here))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    real = os.path.realpath(here)
+    if real in above:
+        raise TaskError(f"the link '{prefix.rstrip('/')}' leads back to a folder above it", help="remove the link")
+    if above and base != "/" and not (real == real_root or real.startswith(real_root + os.sep)):
+        raise TaskError(
+            f"the link '{prefix.rstrip('/')}' leaves the project", help="name that folder itself as an absolute path"
+        )
+    below = (*above, real)
+    if head == "**":
+        rest = rest or ["*"]
+        _walk(base, folder, rest, found, real_root, above)
+    wanted = _regex("*" if head == "**" else head)
+    for entry in entries:
+        name = entry.name
+        if (name == STATE_DIR and not prefix) or wanted.fullmatch(name) is None:
+            continue
+        if entry.is_dir():
+            if head == "**":
+                _walk(base, prefix + name, parts, found, real_root, below)
+            elif rest:
+                _walk(base, prefix + name, rest, found, real_root, below)
+        elif not rest and head != "**" and entry.is_file():
+            found.append(prefix + name)
+
+
+@lru_cache(maxsize=4096)
+def _regex(pattern: str) -> re.Pattern[str]:
+    """Return a glob as a regular expression over the whole path."""
+    out: list[str] = []
+    for n, part in enumerate(pattern.split("/")):
+        last = n == pattern.count("/")
+        if part == "**":
+            out.append("(?:(?!\\.)[^/]+/)*" + ("(?!\\.)[^/]+" if last else ""))
+        else:
+            out.append(_segment(part) + ("" if last else "/"))
+    return re.compile("".join(out), re.DOTALL)
+
+
+def _segment(part: str) -> str:
+    """Return one folder level of a glob as a regular expression."""
+    out = "" if part.startswith(".") else "(?!\\.)" if is_glob(part[:1]) else ""
+    i = 0
+    while i < len(part):
+        c = part[i]
+        close = part.find("]", i + 2) if c == "[" else -1
+        if c == "*":
+            out += "[^/]*"
+        elif c == "?":
+            out += "[^/]"
+        elif close > 0:
+            body = part[i + 1 : close].replace("\\", "\\\\")
+            out += f"[{'^' + body[1:] if body[0] == '!' else body}]"
+            i = close
+        else:
+            out += re.escape(c)
+        i += 1
+    return out

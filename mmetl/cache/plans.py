@@ -1,0 +1,121 @@
+"""The compiled plan of an unchanged YAML, kept in the store, so that neither YAML nor pydantic is paid for twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import mmetl
+from mmetl.cache.fingerprints import FileCache
+from mmetl.cache.store import Store
+from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
+from mmetl.utils.hashing import fingerprint_json, xxh3_hex
+from mmetl.utils.time import now_ms
+
+PLAN_FORMAT = 1
+
+
+def plan_key(path: str, variables: Mapping[str, str]) -> str:
+    """Return the name under which the plan of a pipeline file with these `--var` values is kept."""
+    return fingerprint_json("plan/1", [path, dict(variables)])
+
+
+def installation() -> str:
+    """Return a word that changes when mmETL's code, Python, or any installed package does; it costs a few stats."""
+    package = os.path.dirname(mmetl.__file__)
+    seen: list[Any] = [PLAN_FORMAT, sys.version]
+    for folder, folders, names in os.walk(package):
+        folders[:] = [f for f in folders if f != "__pycache__"]
+        seen += [(n, os.stat(f"{folder}/{n}").st_mtime_ns) for n in names if n.endswith(".py")]
+    # Installing, removing or upgrading a package renames folders in one of these.
+    seen += [os.stat(p).st_mtime_ns for p in sys.path if p.endswith("-packages") and os.path.isdir(p)]
+    return xxh3_hex(repr(seen).encode())
+
+
+def environment_fingerprint(value: str | None) -> str | None:
+    """Return what stands for an environment variable's value: never the value, which may be private."""
+    return None if value is None else xxh3_hex(value.encode())
+
+
+def load_plan(store: Store, key: str, files: FileCache, env: Mapping[str, str]) -> Plan | None:
+    """Return the kept plan if nothing that went into it has changed, else None."""
+    found = store.rows("select checks, body from plans where key = ?", (key,))
+    if not found:
+        return None
+    checks = json.loads(found[0][0])
+    files.observe(checks["files"])
+    if (
+        checks["installation"] != installation()
+        or any(files.seen[p] != f for p, f in checks["files"].items())
+        or any(environment_fingerprint(env.get(n)) != f for n, f in checks["env"].items())
+    ):
+        return None
+    body = json.loads(found[0][1])
+    return Plan(key, body["pipeline"], {row[0]: TaskNode._make(row) for row in body["tasks"]})
+
+
+def save_plan(
+    db: sqlite3.Connection,
+    plan: Plan,
+    details: Mapping[str, TaskDetail],
+    recipes: Mapping[str, Mapping[str, Any]],
+    checks: Mapping[str, Any],
+) -> None:
+    """Keep a plan, with the details of its tasks and the components of their recipes."""
+    body = {"pipeline": plan.pipeline, "tasks": list(plan.tasks.values())}
+    db.execute(
+        "insert or replace into plans values (?, ?, ?, ?)",
+        (plan.key, json.dumps({**checks, "installation": installation()}), json.dumps(body), now_ms()),
+    )
+    db.execute("delete from plan_tasks where plan = ?", (plan.key,))
+    db.executemany(
+        "insert into plan_tasks values (?, ?, ?)",
+        [(plan.key, task, json.dumps(asdict(detail))) for task, detail in details.items()],
+    )
+    db.executemany(
+        "insert or ignore into recipes values (?, ?)",
+        [(fingerprint, json.dumps(recipe)) for fingerprint, recipe in recipes.items()],
+    )
+
+
+def load_details(store: Store, plan: str, tasks: Iterable[str]) -> dict[str, TaskDetail]:
+    """Return the details of some tasks of a kept plan."""
+    wanted = set(tasks)
+    if len(wanted) <= 100:
+        marks = ",".join("?" * len(wanted))
+        rows = store.rows(f"select task, body from plan_tasks where plan = ? and task in ({marks})", (plan, *wanted))
+    else:
+        rows = store.rows("select task, body from plan_tasks where plan = ?", (plan,))
+    return {task: TaskDetail(**json.loads(body)) for task, body in rows if task in wanted}
+
+
+def load_recipe(store: Store, fingerprint: str) -> dict[str, Any] | None:
+    """Return the components of a recipe, or None if they are no longer kept."""
+    found = store.rows("select body from recipes where fingerprint = ?", (fingerprint,))
+    return dict(json.loads(found[0][0])) if found else None
+
+
+def checks_of(files: FileCache, paths: Iterable[str], env: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return what a plan depends on: files and environment variables, each with its fingerprint."""
+    wanted = list(dict.fromkeys(paths))
+    files.observe(wanted)
+    return {
+        "files": {p: files.seen[p] for p in wanted},
+        "env": {n: environment_fingerprint(v) for n, v in env.items()},
+    }
+
+
+def known_files(store: Store) -> dict[str, tuple[bytes, str]]:
+    """Return the stat cache: path -> (signature, fingerprint)."""
+    return {path: (sig, fp) for path, sig, fp in store.rows("select path, signature, fingerprint from files")}
+
+
+def relative(root: Path, path: Path) -> str:
+    """Return a path relative to the project where it lies inside, else absolute."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
