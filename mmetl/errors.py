@@ -1,10 +1,13 @@
-"""The errors of mmETL: one tree; messages are built here, from fields, once."""
+"""The errors of mmETL: one tree; messages are built here, from fields, once.
+
+Named tuples rather than dataclasses here, and in all that a run with nothing to do imports: a dataclass costs 1 ms to define.
+"""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 SHOWN_PROBLEMS = 10  # more would scroll the first one, which usually causes the rest, off the screen
 
@@ -30,8 +33,7 @@ class ExitCode(enum.IntEnum):
     """Stopped by Ctrl-C or SIGTERM."""
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """A position in a text file. `line` and `column` count from 1; `text` is the whole line."""
 
     file: str
@@ -49,8 +51,7 @@ class Where:
         return f"{number} | {shown}\n{'':>4} | {'':>{self.column - 1}}^"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong: what, where, and how to mend it."""
 
     what: str
@@ -66,7 +67,6 @@ class Problem:
         return "\n".join(lines)
 
 
-@dataclass(eq=False)
 class MmetlError(Exception):
     """Base of every error that mmETL raises on purpose.
 
@@ -74,49 +74,47 @@ class MmetlError(Exception):
         what: what is wrong, one sentence without a full stop.
         where: the position in a file, if there is one.
         help: how to mend it: a command, a near name, the valid values.
+        exit_code: what the process says when nobody catches it.
     """
 
-    what: str
-    where: Where | None = None
-    help: str = ""
-    exit_code: ExitCode = field(default=ExitCode.TASK_FAILED, kw_only=True)
+    exit_code = ExitCode.TASK_FAILED
+
+    def __init__(self, what: str, where: Where | None = None, help: str = "") -> None:  # noqa: A002  the field's name
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.help = help
 
     def __str__(self) -> str:
         return str(Problem(self.what, self.where, self.help))
 
 
-@dataclass(eq=False)
 class UsageError(MmetlError):
     """The command line names something that does not exist or cannot be."""
 
-    exit_code: ExitCode = field(default=ExitCode.USAGE, kw_only=True)
+    exit_code = ExitCode.USAGE
 
 
-@dataclass(eq=False)
 class RefusedError(MmetlError):
     """mmETL declines: a lock is held, a state file is not usable, or data would be lost."""
 
-    exit_code: ExitCode = field(default=ExitCode.REFUSED, kw_only=True)
+    exit_code = ExitCode.REFUSED
 
 
-@dataclass(eq=False)
 class MissingError(MmetlError):
     """A plug-in or an optional package is not installed."""
 
-    exit_code: ExitCode = field(default=ExitCode.MISSING, kw_only=True)
+    exit_code = ExitCode.MISSING
 
 
-@dataclass(eq=False)
 class TaskError(MmetlError):
     """A task failed for a reason that its author can act on."""
 
 
-@dataclass(eq=False)
 class TaskTimeoutError(TaskError):
     """A task took longer than its `timeout_s`."""
 
 
-@dataclass(eq=False)
 class ParamError(MmetlError):
     """A param has a valid type but not a usable value; raised by a transform's `declare`.
 
@@ -125,18 +123,30 @@ class ParamError(MmetlError):
         offset: characters from the start of that param's value to the wrong place, or None for its start.
     """
 
-    param: tuple[str | int, ...] = ()
-    offset: int | None = None
-    exit_code: ExitCode = field(default=ExitCode.CONFIG, kw_only=True)
+    exit_code = ExitCode.CONFIG
+
+    def __init__(
+        self,
+        what: str,
+        where: Where | None = None,
+        help: str = "",  # noqa: A002  the field's name
+        param: tuple[str | int, ...] = (),
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(what, where, help)
+        self.param = param
+        self.offset = offset
 
 
 class ConfigError(MmetlError):
     """One or more problems in YAML files, all told at once (ten, then "and N more")."""
 
+    exit_code = ExitCode.CONFIG
+
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         first = self.problems[0]
-        super().__init__(first.what, first.where, first.help, exit_code=ExitCode.CONFIG)
+        super().__init__(first.what, first.where, first.help)
 
     def __str__(self) -> str:
         shown = [str(p) for p in self.problems[:SHOWN_PROBLEMS]]

@@ -1,4 +1,4 @@
-"""Parts and manifests on disk: immutable files named by their content, and the small file that lists them."""
+"""Parts on disk: immutable files named by their content. The manifests that list them are rows of the store."""
 
 from __future__ import annotations
 
@@ -14,28 +14,13 @@ from pathlib import Path
 import xxhash
 
 from mmetl.cache.fingerprints import CHUNK_BYTES, MISSING, FileCache, hash_file, seal, sealed, settle
-from mmetl.cache.store import STATE_DIR
+from mmetl.cache.layout import REPLACED, UNFINISHED, part_path
 from mmetl.contracts.artifact import Fingerprint, Manifest, Part
 from mmetl.errors import TaskError
 
 FICLONE = 0x40049409  # Linux: share the blocks of another file until one of them is written
 
-PARTS = f"{STATE_DIR}/parts"
-UNFINISHED = f"{PARTS}/unfinished"
-MANIFESTS = f"{STATE_DIR}/manifests"
-REPLACED = f"{STATE_DIR}/replaced"
-
 _attempts = itertools.count()
-
-
-def part_path(fingerprint: Fingerprint) -> str:
-    """Return where a part lies, relative to the project."""
-    return f"{PARTS}/{fingerprint[:2]}/{fingerprint}"
-
-
-def manifest_path(pipeline: str, task: str) -> str:
-    """Return where a task's manifest lies, relative to the project."""
-    return f"{MANIFESTS}/{pipeline}/{task}.json"
 
 
 def _temp_name() -> str:
@@ -105,8 +90,8 @@ class PartStore:
             if st.st_size < CHUNK_BYTES:
                 data = f.read(CHUNK_BYTES)
                 fingerprint = xxhash.xxh3_128_hexdigest(data)
-                if cached and not self.has(fingerprint):
-                    self._place(self._write(data), fingerprint)
+                if cached:
+                    self._keep_bytes(data, fingerprint)
             elif cached:
                 temp = os.fspath(self.temp())
                 copy(full, temp)
@@ -133,16 +118,6 @@ class PartStore:
         with open(full, "rb") as f:
             self.files.put(part.path, part.fingerprint, settle(f.fileno()))
 
-    def write_manifest(self, path: str, body: str) -> Fingerprint:
-        """Write a manifest file and return its fingerprint."""
-        data = body.encode()
-        fingerprint = xxhash.xxh3_128_hexdigest(data)
-        full = self.files.full(path)
-        self.folder(os.path.dirname(path))
-        os.rename(self._write(data), full)
-        self.files.put(path, fingerprint, sealed(full))
-        return fingerprint
-
     def missing(self, manifest: Manifest) -> list[Part]:
         """Return the parts of a manifest that are not there, or not what they should be."""
         return [p for p in manifest.parts if not self.has(p.fingerprint)]
@@ -161,13 +136,29 @@ class PartStore:
         shutil.move(full, self.files.full(place))
         return place
 
-    def _write(self, data: bytes) -> str:
-        """Write bytes to a new sealed temp file; return its path."""
-        temp = f"{self._unfinished}/{_temp_name()}"
-        with open(temp, "xb", buffering=0) as f:
-            f.write(data)
-            seal(f.fileno())
-        return temp
+    def _keep_bytes(self, data: bytes, fingerprint: Fingerprint) -> None:
+        """Write a small part under its own name.
+
+        No temp file: a part whose signature is not known is hashed before it is trusted, so one that a kill left
+        half-written is found and written anew. That halves the cost of a small output.
+        """
+        path = part_path(fingerprint)
+        full = self.files.full(path)
+        if self.files.seen.get(path) == fingerprint:
+            return
+        self.folder(os.path.dirname(path))
+        try:
+            fd = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            if self.files.again(path) == fingerprint:
+                return
+            fd = os.open(full, os.O_WRONLY | os.O_TRUNC)
+        try:
+            os.write(fd, data)
+            seal(fd)
+            self.files.put(path, fingerprint, sealed(fd))
+        finally:
+            os.close(fd)
 
     @cached_property
     def _unfinished(self) -> str:

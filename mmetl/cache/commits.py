@@ -10,19 +10,25 @@ from typing import Any, NamedTuple
 
 from mmetl.cache.artifacts import sync
 from mmetl.cache.fingerprints import FileCache
+from mmetl.cache.stat_cache import write_files
 from mmetl.cache.store import Store
 from mmetl.cache.watermarks import set_watermark
 from mmetl.contracts.artifact import Fingerprint
 
 GROUP_S = 0.02  # a group is written so soon after its first task; with the sync it stays below 50 ms
 BEAT_S = 1.0  # how often a running process shows that it is alive
+TASK_COLUMNS = (
+    "pipeline, task, state, recipe, inputs, outputs, manifest, parts, built_ms, run_id, input_list, output_list"
+)
 
 
 class Commit(NamedTuple):
     """All that one finished task writes to the store, in one transaction.
 
     Attributes:
-        record: the row of `tasks`; None leaves the row as it is.
+        record: the row of `tasks` without its lists; None leaves the row as it is.
+        lists: what the task read and wrote, as two JSON objects path -> fingerprint.
+        failed: instead of a record: the row, if there is one, is marked as failed.
         build: the row of `builds`; None keeps the result out of the index.
         manifest: (fingerprint, body) of the manifest.
         watermark: how far an incremental read got; moves with the record.
@@ -35,11 +41,13 @@ class Commit(NamedTuple):
     task: str
     task_run: Sequence[Any]
     record: Sequence[Any] | None = None
+    lists: tuple[str, str] = ("{}", "{}")
     build: Sequence[Any] | None = None
     manifest: tuple[Fingerprint, str] | None = None
     watermark: Any = None
     leftovers: Sequence[Sequence[str]] = ()
     files: Sequence[str] = ()
+    failed: bool = False
 
 
 class Committer:
@@ -117,7 +125,12 @@ class Committer:
 def write_group(db: sqlite3.Connection, group: Sequence[Commit]) -> None:
     """Write the rows of several finished tasks."""
     db.executemany(
-        f"insert or replace into tasks values ({_marks(12)})", [(c.pipeline, *c.record) for c in group if c.record]
+        f"insert or replace into tasks ({TASK_COLUMNS}) values ({_marks(12)})",
+        [(c.pipeline, *c.record, *c.lists) for c in group if c.record],
+    )
+    db.executemany(
+        "update tasks set state = 'failed' where pipeline = ? and task = ?",
+        [(c.pipeline, c.task) for c in group if c.failed],
     )
     db.executemany(f"insert or replace into builds values ({_marks(8)})", [c.build for c in group if c.build])
     db.executemany("insert or ignore into manifests values (?, ?)", [c.manifest for c in group if c.manifest])
@@ -129,28 +142,12 @@ def write_group(db: sqlite3.Connection, group: Sequence[Commit]) -> None:
             set_watermark(db, c.pipeline, c.task, c.manifest[0], c.watermark)
 
 
-def write_files(db: sqlite3.Connection, changes: dict[str, tuple[bytes, Fingerprint] | None]) -> None:
-    """Write back what the file cache learnt."""
-    db.executemany(
-        "insert or replace into files values (?, ?, ?)", [(p, *v) for p, v in changes.items() if v is not None]
-    )
-    db.executemany("delete from files where path = ?", [(p,) for p, v in changes.items() if v is None])
-
-
 def invalidate(db: sqlite3.Connection, pipeline: str, tasks: Sequence[str], run_id: str) -> None:
     """Mark tasks as started: until they are committed again, they are stale, whatever happens."""
     db.executemany(
         "update tasks set state = 'started', run_id = ? where pipeline = ? and task = ?",
         [(run_id, pipeline, t) for t in tasks],
     )
-
-
-def save_file_changes(store: Store, files: FileCache) -> None:
-    """Write back what the file cache learnt while deciding, where there is anything."""
-    changes = files.take_changes()
-    if changes:
-        with store.transaction() as db:
-            write_files(db, changes)
 
 
 def _marks(n: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Protocol
 
 import xxhash
@@ -88,7 +88,7 @@ def settle(fd: int) -> os.stat_result | None:
     return st if st.st_mtime_ns == odd else None
 
 
-def sealed(path: str) -> os.stat_result | None:
+def sealed(path: str | int) -> os.stat_result | None:
     """Return the stat of a sealed file; None where the file system rounds times."""
     st = os.stat(path)
     return st if st.st_mtime_ns == SEALED_NS else None
@@ -120,11 +120,12 @@ class FileCache:
         """Return the absolute path."""
         return path if path[:1] == "/" else self.root + path
 
-    def observe(self, paths: Iterable[str]) -> None:
-        """Look at each path not seen yet: one stat; a read only where the signature is not the known one."""
+    def observe(self, paths: Iterable[str], *, again: bool = False) -> None:
+        """Look at each path not seen yet (or `again`): one stat; a read only where the signature is not the known one."""
         seen, known, root, stat, pack = self.seen, self.known, self.root, os.stat, _pack
+        skip: Container[str] = () if again else seen
         for path in paths:
-            if path in seen:
+            if path in skip:
                 continue
             try:
                 st = stat(path if path[:1] == "/" else root + path)
@@ -147,8 +148,8 @@ class FileCache:
 
     def again(self, path: str) -> Fingerprint:
         """Look at a path once more, whatever was seen before."""
-        self.seen.pop(path, None)
-        return self.fingerprint(path)
+        self.observe((path,), again=True)  # never out of `seen` in between: other threads are reading it
+        return self.seen[path]
 
     def signature_of(self, path: str) -> bytes:
         """Return the signature that an observed file had when its fingerprint was taken; empty for a missing one."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
-from mmetl.cache.store import STATE_DIR
+from mmetl.cache.layout import STATE_DIR
 from mmetl.errors import TaskError
 
 _MAGIC = re.compile(r"[*?\[]")
@@ -15,6 +16,14 @@ _MAGIC = re.compile(r"[*?\[]")
 def is_glob(path: str) -> bool:
     """Tell whether a path has wildcards."""
     return _MAGIC.search(path) is not None
+
+
+class _Bounds(NamedTuple):
+    """Where a listing begins and what it must not reach: `base` as it is named, `root` and `state` with links resolved."""
+
+    base: str
+    root: str
+    state: str
 
 
 def list_files(root: str, pattern: str) -> tuple[str, ...]:
@@ -33,7 +42,8 @@ def list_files(root: str, pattern: str) -> tuple[str, ...]:
         fixed += 1
     start = "/".join(parts[:fixed])
     found: list[str] = []
-    _walk(base, start, parts[fixed:], found, os.path.realpath(root), ())
+    bounds = _Bounds(base, os.path.realpath(root), os.path.realpath(os.path.join(root, STATE_DIR)))
+    _walk(bounds, start, parts[fixed:], found, ())
     return tuple(sorted(set(found), key=os.fsencode))
 
 
@@ -42,9 +52,9 @@ def matches(path: str, pattern: str) -> bool:
     return path.split("/", 1)[0] != STATE_DIR and _regex(pattern).fullmatch(path) is not None
 
 
-def _walk(base: str, folder: str, parts: list[str], found: list[str], real_root: str, above: tuple[str, ...]) -> None:
+def _walk(bounds: _Bounds, folder: str, parts: list[str], found: list[str], above: tuple[str, ...]) -> None:
     """Add the files below `base/folder` that match the remaining pattern parts."""
-    here = os.path.join(base, folder) if folder else base
+    here = os.path.join(bounds.base, folder) if folder else bounds.base
     prefix = f"{folder}/" if folder and not folder.endswith("/") else folder
     head, rest = parts[0], parts[1:]
     try:
@@ -54,14 +64,16 @@ def _walk(base: str, folder: str, parts: list[str], found: list[str], real_root:
     real = os.path.realpath(here)
     if real in above:
         raise TaskError(f"the link '{prefix.rstrip('/')}' leads back to a folder above it", help="remove the link")
-    if above and base != "/" and not (real == real_root or real.startswith(real_root + os.sep)):
+    if _within(real, bounds.state):
+        return
+    if bounds.base != "/" and not _within(real, bounds.root):
         raise TaskError(
             f"the link '{prefix.rstrip('/')}' leaves the project", help="name that folder itself as an absolute path"
         )
     below = (*above, real)
     if head == "**":
         rest = rest or ["*"]
-        _walk(base, folder, rest, found, real_root, above)
+        _walk(bounds, folder, rest, found, above)
     wanted = _regex("*" if head == "**" else head)
     for entry in entries:
         name = entry.name
@@ -69,11 +81,15 @@ def _walk(base: str, folder: str, parts: list[str], found: list[str], real_root:
             continue
         if entry.is_dir():
             if head == "**":
-                _walk(base, prefix + name, parts, found, real_root, below)
+                _walk(bounds, prefix + name, parts, found, below)
             elif rest:
-                _walk(base, prefix + name, rest, found, real_root, below)
+                _walk(bounds, prefix + name, rest, found, below)
         elif not rest and head != "**" and entry.is_file():
             found.append(prefix + name)
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 @lru_cache(maxsize=4096)
@@ -101,7 +117,7 @@ def _segment(part: str) -> str:
         elif c == "?":
             out += "[^/]"
         elif close > 0:
-            body = part[i + 1 : close].replace("\\", "\\\\")
+            body = re.sub(r"([\[\\&~|])", r"\\\1", part[i + 1 : close])
             out += f"[{'^' + body[1:] if body[0] == '!' else body}]"
             i = close
         else:

@@ -7,7 +7,6 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def save_plan(
     db.execute("delete from plan_tasks where plan = ?", (plan.key,))
     db.executemany(
         "insert into plan_tasks values (?, ?, ?)",
-        [(plan.key, task, json.dumps(asdict(detail))) for task, detail in details.items()],
+        [(plan.key, task, json.dumps(detail._asdict(), default=dict)) for task, detail in details.items()],
     )
     db.executemany(
         "insert or ignore into recipes values (?, ?)",
@@ -109,11 +108,6 @@ def checks_of(files: FileCache, paths: Iterable[str], env: Mapping[str, str | No
         "files": {p: files.seen[p] for p in wanted},
         "env": {n: environment_fingerprint(v) for n, v in env.items()},
     }
-
-
-def known_files(store: Store) -> dict[str, tuple[bytes, str]]:
-    """Return the stat cache: path -> (signature, fingerprint)."""
-    return {path: (sig, fp) for path, sig, fp in store.rows("select path, signature, fingerprint from files")}
 
 
 def relative(root: Path, path: Path) -> str:

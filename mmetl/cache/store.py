@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmetl.cache.layout import STATE_DIR, STATE_FILE
 from mmetl.errors import RefusedError
 
-STATE_DIR = ".mmetl"
-STATE_FILE = "state.db"
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x6D6D4554  # "mmET": tells our file from any other SQLite file
 BUSY_S = 10.0  # longest wait for another process's short transaction

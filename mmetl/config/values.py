@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +163,7 @@ class Values:
             return self._included(node, document, depth)
         except ConfigError as error:
             where = document.where(node.start_mark.index)
-            self.problems.extend(replace(problem, where=problem.where or where) for problem in error.problems)
+            self.problems.extend(problem._replace(where=problem.where or where) for problem in error.problems)
             self.broken.add(where)
             return None
 

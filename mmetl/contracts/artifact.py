@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Fingerprint = str
 """XXH3-128 of content, 32 lower-case hexadecimal digits."""
@@ -12,8 +11,7 @@ Fingerprint = str
 MANIFEST_FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One immutable file of an artifact.
 
     Attributes:
@@ -33,8 +31,7 @@ class Part:
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column: its name, its Arrow type as text (`int64`, `timestamp[us, tz=UTC]`), and whether it may be null."""
 
     name: str
@@ -42,8 +39,7 @@ class Column:
     nullable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """What an artifact consists of. Deterministic: no time, no absolute path, no name of a task.
 
     Attributes:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mmetl.contracts.artifact import Fingerprint
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class TaskNode(NamedTuple):
@@ -35,8 +37,7 @@ class TaskNode(NamedTuple):
     max_age_s: float | None = None
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """A compiled pipeline. `tasks` is in topological order; `key` names the plan in the store."""
 
     key: str
@@ -44,8 +45,7 @@ class Plan:
     tasks: Mapping[str, TaskNode]
 
 
-@dataclass(frozen=True)
-class TaskDetail:
+class TaskDetail(NamedTuple):
     """What running one task needs, kept apart from the node: only stale tasks pay for it.
 
     Attributes:
@@ -62,7 +62,7 @@ class TaskDetail:
 
     transform: str
     params: Mapping[str, Any]
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = NOTHING
     sources: Sequence[str] = ()
     functions: Sequence[str] = ()
     imports: Sequence[str] = ()
@@ -75,4 +75,4 @@ class TaskDetail:
     tags: Sequence[str] = ()
     description: str = ""
     templated: bool = False
-    whole: Mapping[str, str] = field(default_factory=dict)
+    whole: Mapping[str, str] = NOTHING

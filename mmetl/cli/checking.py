@@ -1,0 +1,71 @@
+"""`validate` and `dry-run`, without their parsing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmetl.cli.output import columns, run_json, say, say_json
+from mmetl.cli.running import open_project
+from mmetl.core.options import RunOptions
+from mmetl.core.preview import Preview, preview
+from mmetl.core.project import Project
+from mmetl.errors import ConfigError, ExitCode, Problem, UsageError
+from mmetl.observability.runs import TaskRun
+
+
+def dry_run(pipeline: str | None, options: RunOptions, *, as_json: bool = False, exit_code: bool = False) -> int:
+    """Say what a run would do, and why."""
+    project, path = open_project(pipeline)
+    plan, previews = preview(project, path, options)
+    stale = [p for p in previews if p.outcome != "fresh"]
+    if as_json:
+        tasks = [TaskRun(p.task, p.outcome, p.reasons) for p in previews]
+        status = "failed" if any(t.outcome == "failed" for t in tasks) else "succeeded"
+        say_json(run_json(None, plan.pipeline, status, tasks))
+    else:
+        if stale:
+            say(columns([(_word(p), p.task, "; ".join((*p.reasons, *p.notes))) for p in stale], indent=""))
+        say(f"{plan.pipeline}: {len(stale)} of {len(previews)} tasks have work to do or wait for it")
+    return ExitCode.STALE if stale and exit_code else ExitCode.DONE
+
+
+def _word(p: Preview) -> str:
+    """Return what would happen, as a verb."""
+    words = {"ran": "run", "restored": "restore", "failed": "fail", "blocked": "blocked"}
+    return "wait" if p.waits and p.outcome == "ran" and p.reasons[0].startswith("waits for") else words[p.outcome]
+
+
+def validate(pipeline: str | None, variables: Mapping[str, str]) -> int:
+    """Check one pipeline, or all of the project; tell every problem at once."""
+    if pipeline is not None:
+        project, path = open_project(pipeline)
+        paths = [path]
+    else:
+        project = Project.open(".")
+        paths = project.pipeline_files() or [project.find_pipeline(None)]
+    problems: list[Problem] = []
+    valid = []
+    for path in paths:
+        try:
+            plan = project.plan(path, variables)
+        except ConfigError as e:
+            problems += e.problems
+        else:
+            valid.append(f"{plan.pipeline}: valid, {len(plan.tasks)} tasks")
+    if problems:
+        raise ConfigError(problems)
+    project.refuse_clashes()
+    for line in valid:
+        say(line)
+    return ExitCode.DONE
+
+
+def with_variables(options: RunOptions, pairs: list[str]) -> RunOptions:
+    """Return the options with `name=value` pairs taken in. Raises UsageError for a word without `=`."""
+    variables = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--var '{pair}' has no value", help="write --var name=value")
+        variables[name] = value
+    return options._replace(variables=variables)

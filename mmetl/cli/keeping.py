@@ -1,0 +1,59 @@
+"""`clean`, `forget` and `gc`, without their parsing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmetl.cli.output import say, size, talk
+from mmetl.contracts.plan import Plan
+from mmetl.core.find import find_task
+from mmetl.core.keep import Cleaned, clean_orphans, clean_task, collect, forget_task, locked
+from mmetl.core.project import Project
+from mmetl.errors import ExitCode, UsageError
+
+
+def _chosen(project: Project, tasks: Sequence[str]) -> list[tuple[Plan, str]]:
+    if tasks:
+        return [find_task(project, t) for t in tasks]
+    plans = [project.plan(p) for p in project.pipeline_files()]
+    return [(plan, t) for plan in plans for t in plan.tasks]
+
+
+def clean(tasks: Sequence[str], *, orphans: bool = False) -> int:
+    """Remove manifests and written files; the next run restores them."""
+    project = Project.open(".")
+    chosen = [] if orphans and not tasks else _chosen(project, tasks)
+    with locked(project, "mmetl clean"):
+        done: list[Cleaned] = [clean_task(project, plan.pipeline, name) for plan, name in chosen]
+        if orphans:
+            for pipeline, task, cleaned in clean_orphans(project):
+                say(f"removed {pipeline}:{task}")
+                done.append(cleaned)
+    for path in (p for c in done for p in c.kept):
+        talk(f"left {path}: it was changed since mmETL wrote it")
+    say(f"{sum(len(c.removed) for c in done)} files removed; the next run restores those of current tasks")
+    return ExitCode.DONE
+
+
+def forget(tasks: Sequence[str], *, everything: bool = False) -> int:
+    """Drop what is known of tasks; the next run computes them."""
+    if not tasks and not everything:
+        raise UsageError("no task is named", help="name tasks, or say --all")
+    project = Project.open(".")
+    chosen = _chosen(project, tasks)
+    with locked(project, "mmetl forget"):
+        for plan, name in chosen:
+            forget_task(project, plan.pipeline, name)
+    say(f"{len(chosen)} tasks forgotten; the next run computes them")
+    return ExitCode.DONE
+
+
+def gc() -> int:
+    """Remove what retention no longer keeps."""
+    project = Project.open(".")
+    kept = project.settings.retention
+    done = collect(project, days=kept.days, builds=kept.builds)
+    if done.deferred:
+        talk("parts are being read: they stay until the next time")
+    say(f"{done.builds} builds and {done.parts} parts removed, {size(done.size_bytes)}")
+    return ExitCode.DONE

@@ -1,0 +1,84 @@
+"""`status`, `why` and `show`, without their parsing."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+from mmetl.cache.lock import reading
+from mmetl.cli.output import columns, run_json, say, say_json, size, summary, task_line
+from mmetl.contracts.transform import Table
+from mmetl.core.find import find_task
+from mmetl.core.keep import orphans
+from mmetl.core.project import Project
+from mmetl.core.run import RunResult
+from mmetl.core.why import explain_task
+from mmetl.errors import ExitCode, UsageError
+from mmetl.observability.runs import find_run
+
+CELL = 40  # characters of a value in a printed table
+
+
+def status(run: str | None, *, as_json: bool = False) -> int:
+    """Say what happened in a run; reads only SQLite."""
+    project = Project.open(".")
+    found = find_run(project.store, run)
+    if found is None:
+        raise UsageError("nothing ran here yet", help="mmetl run")
+    if as_json:
+        say_json(run_json(found.id, found.pipeline, found.status, found.tasks))
+        return ExitCode.DONE
+    ended = found.ended_ms or found.heartbeat_ms
+    seconds = (ended - found.started_ms) / 1000
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(found.started_ms / 1000))
+    say(f"run {found.id}: {found.status}, {at} UTC, pid {found.pid}")
+    worked = [task_line(t) for t in found.tasks if t.outcome != "fresh"]
+    if worked:
+        say(columns(worked))
+    say(summary(RunResult(found.id, found.pipeline, found.status, found.tasks, seconds)))
+    for pipeline, task in orphans(project):
+        say(f"gone from the YAML: {pipeline}:{task} (mmetl clean --orphans removes what it left)")
+    return ExitCode.DONE
+
+
+def why(task: str) -> int:
+    """Say whether a task is fresh, and why or why not."""
+    project = Project.open(".")
+    plan, name = find_task(project, task)
+    for line in explain_task(project, plan, name):
+        say(line)
+    return ExitCode.DONE
+
+
+def show(task: str, *, limit: int = 20, as_json: bool = False) -> int:
+    """Print the rows of a task's artifact, or the files that it wrote."""
+    project = Project.open(".")
+    plan, name = find_task(project, task)
+    with reading(project.store.folder):
+        manifest, paths = project.artifact(plan, name)
+        if manifest.kind == "files":
+            files = [{"path": p.path, "bytes": p.size_bytes, "fingerprint": p.fingerprint} for p in manifest.parts]
+            if as_json:
+                for f in files:
+                    say_json(f)
+            else:
+                say(columns([(str(f["path"]), size(int(str(f["bytes"]))), str(f["fingerprint"])) for f in files], ""))
+            return ExitCode.DONE
+        from mmetl.cache.tables import read_table
+
+        rows = (r for batch in read_table(Table(name, manifest, tuple(paths))) for r in batch.to_pylist())
+        if as_json:
+            for row in rows:
+                say_json(row)
+            return ExitCode.DONE
+        head = list(itertools.islice(rows, limit))
+    names = [c.name for c in manifest.columns]
+    say(columns([names, *([_cell(r[n]) for n in names] for r in head)], indent=""))
+    say(f"{manifest.rows:,} rows" + (f", the first {limit} shown" if manifest.rows > limit else ""))
+    return ExitCode.DONE
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value).replace("\n", "\\n")
+    return text if len(text) <= CELL else text[: CELL - 1] + "…"

@@ -1,0 +1,110 @@
+"""What every command shares: errors into text and exit codes, results on stdout, talk on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from mmetl.core.run import RunResult
+from mmetl.errors import ExitCode, MmetlError
+from mmetl.observability.runs import TaskRun
+
+JSON_SCHEMA_VERSION = 1
+DEBUG = "MMETL_DEBUG"  # set by --debug; a variable, so that it reaches errors of every stage
+OUTCOMES = ("ran", "fresh", "restored", "failed", "blocked", "skipped")
+
+
+def guarded(command: Callable[..., int], *args: Any, **kwargs: Any) -> int:
+    """Call a command; turn what it raises into text on stderr and an exit code."""
+    try:
+        return int(command(*args, **kwargs))
+    except MmetlError as e:
+        if os.environ.get(DEBUG):
+            import traceback
+
+            traceback.print_exc()
+        talk(str(e))
+        return int(e.exit_code)
+    except KeyboardInterrupt:
+        talk("interrupted")
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe left (`mmetl show x | head`): nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.DONE)
+
+
+def say(text: str) -> None:
+    """Print a result."""
+    sys.stdout.write(text + "\n")
+
+
+def talk(text: str) -> None:
+    """Print what is not a result."""
+    sys.stderr.write(text + "\n")
+
+
+def say_json(value: Any) -> None:
+    """Print one JSON value on a line."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+
+def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> str:
+    """Return rows with their columns aligned; the last column is not padded."""
+    listed = [list(r) for r in rows]
+    if not listed:
+        return ""
+    widths = [max(len(r[i]) for r in listed) for i in range(len(listed[0]))]
+    lines = (indent + "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in listed)
+    return "\n".join(lines)
+
+
+def size(size_bytes: int) -> str:
+    """Return bytes in words, such as `12.3 kB`."""
+    value, units = float(size_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def task_json(t: TaskRun) -> dict[str, Any]:
+    """Return one task of `--json`."""
+    return {
+        "task": t.task,
+        "outcome": t.outcome,
+        "reasons": list(t.reasons),
+        "rows": t.rows,
+        "seconds": round(t.seconds, 3),
+        "error": t.error or None,
+    }
+
+
+def run_json(run_id: str | None, pipeline: str, status: str, tasks: Iterable[TaskRun]) -> dict[str, Any]:
+    """Return the object that `run`, `dry-run` and `status` print with `--json`. Its shape is an interface."""
+    return {
+        "schema_version": JSON_SCHEMA_VERSION,
+        "run_id": run_id,
+        "pipeline": pipeline,
+        "status": status,
+        "tasks": [task_json(t) for t in tasks],
+    }
+
+
+def summary(result: RunResult) -> str:
+    """Return the last line of a run."""
+    counts = {o: sum(t.outcome == o for t in result.tasks) for o in OUTCOMES}
+    shown = [f"{n} {o}" for o, n in counts.items() if n or o in {"ran", "fresh"}]
+    rows = sum(t.rows for t in result.tasks)
+    written = size(sum(t.size_bytes for t in result.tasks))
+    verdict = "" if result.status == "succeeded" else f" {result.status}:"
+    return f"{result.pipeline}:{verdict} {', '.join(shown)}; {rows:,} rows, {written}, {result.seconds:.2f} s"
+
+
+def task_line(t: TaskRun) -> Sequence[str]:
+    """Return one task as columns."""
+    amount = f"{t.rows:,} rows" if t.rows else size(t.size_bytes) if t.size_bytes else ""
+    seconds = f"{t.seconds:.2f} s" if t.seconds else ""
+    return (t.outcome, t.task, amount, seconds, t.error or "; ".join(t.reasons))

@@ -1,0 +1,40 @@
+"""`validate`, `dry-run` and `run`, without their parsing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmetl.cache.layout import log_path
+from mmetl.cli.output import run_json, say, say_json, summary, talk
+from mmetl.cli.progress import Starting
+from mmetl.core.options import RunOptions
+from mmetl.core.project import Project
+from mmetl.core.run import run as core_run
+from mmetl.errors import ExitCode
+
+EXIT = {"succeeded": ExitCode.DONE, "failed": ExitCode.TASK_FAILED, "cancelled": ExitCode.INTERRUPTED}
+
+
+def open_project(pipeline: str | None) -> tuple[Project, Path]:
+    """Return the project and the pipeline file that a command line means."""
+    project = Project.open(pipeline if pipeline and Path(pipeline).is_file() else ".")
+    return project, project.find_pipeline(pipeline)
+
+
+def run(pipeline: str | None = None, options: RunOptions | None = None, *, as_json: bool = False) -> int:
+    """Run a pipeline and say how it went."""
+    project, path = open_project(pipeline)
+    progress = Starting(quiet=as_json)
+    try:
+        result = core_run(project, path, options or RunOptions(), progress)
+    finally:
+        progress.close()
+    if as_json:
+        say_json(run_json(result.run_id, result.pipeline, result.status, result.tasks))
+    else:
+        for t in result.tasks:
+            if t.outcome == "failed":
+                log = log_path(result.run_id, result.pipeline, t.task)
+                talk(f"failed: {result.pipeline}:{t.task}: {t.error}\n  log: {log}")
+        say(summary(result))
+    return EXIT[result.status]

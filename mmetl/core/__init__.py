@@ -1,0 +1,1 @@
+"""From a pipeline YAML to what runs: registry, planner, decisions, executor, the doit adapter."""

@@ -1,0 +1,449 @@
+"""The doit adapter, the only importer of doit: task builder, checker, backend, action, runner.
+
+Correctness lives where plain `doit run` also passes. One task builder feeds `mmetl run` and `dodo.py`, and both ask the same
+`decide`. doit's own database is mmETL's store: the backend answers from the records of the last success, and what doit would
+save after a task has been committed by the action already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from doit.action import BaseAction
+from doit.control import TaskControl
+from doit.dependency import Dependency, FileChangedChecker
+from doit.exceptions import InvalidDodoFile, TaskFailed
+from doit.runner import MThreadRunner, Runner
+from doit.task import Task
+
+from mmetl.cache.fingerprints import MISSING, FileCache
+from mmetl.cache.layout import STATE_DIR
+from mmetl.cache.stat_cache import known_files
+from mmetl.contracts.plan import Plan, TaskNode
+from mmetl.core.decide import FRESH, Decision, Facts, decide, look_again, observe
+from mmetl.core.executor import Executor
+from mmetl.core.keep import clean_task, forget_task, locked
+from mmetl.core.options import RunOptions
+from mmetl.core.project import Project
+from mmetl.core.reasons import texts
+from mmetl.errors import MmetlError, RefusedError
+from mmetl.observability.runs import TaskRun
+
+DOIT_CONFIG = {
+    "backend": "mmetl",
+    "dep_file": ".mmetl/state.db",
+    "par_type": "thread",
+    "verbosity": 1,
+}
+
+
+ARTIFACTS = f"{STATE_DIR}/artifacts/"
+
+
+def artifact_name(pipeline: str, task: str) -> str:
+    """Return the name under which doit knows an artifact, among targets and file_dep. No file is there: see Checker."""
+    return f"{ARTIFACTS}{pipeline}/{task}"
+
+
+class Session:
+    """What the tasks, the checker and the backend of one process share.
+
+    Args:
+        project: the project.
+        options: what was asked for.
+        plans: the plans whose tasks are built.
+    """
+
+    def __init__(self, project: Project, options: RunOptions, plans: Sequence[Plan]) -> None:
+        self.project = project
+        self.executor = Executor(project, options)
+        self.plans = {p.pipeline: p for p in plans}
+        self.facts: dict[str, Facts] = {}
+        self._decided: dict[tuple[str, str], Decision] = {}
+        self.guard = threading.RLock()  # doit decides in the main thread while others run tasks
+
+    @property
+    def files(self) -> FileCache:
+        """The fingerprints of the project's files."""
+        return self.project.files
+
+    def fingerprint(self, path: str) -> str:
+        """Return the fingerprint of a file, or of the manifest of an artifact that doit knows by a name like a path."""
+        if not path.startswith(ARTIFACTS):
+            with self.guard:
+                return self.files.fingerprint(path)
+        pipeline, task = path.removeprefix(ARTIFACTS).split("/")
+        return self.facts_of(self.plans[pipeline]).manifest(task)
+
+    def find(self, doit_name: str) -> tuple[Plan, TaskNode] | None:
+        """Return the plan and node that a doit task stands for; None for a task that is not mmETL's."""
+        pipeline, _, name = doit_name.partition(":")
+        plan = self.plans.get(pipeline)
+        return (plan, plan.tasks[name]) if plan and name in plan.tasks else None
+
+    def facts_of(self, plan: Plan) -> Facts:
+        """Return what is known of a plan's tasks."""
+        with self.guard:
+            if plan.pipeline not in self.facts:
+                self.facts[plan.pipeline] = self.project.facts(plan)
+            return self.facts[plan.pipeline]
+
+    def decision(self, plan: Plan, node: TaskNode) -> Decision:
+        """Decide over a task now: upstream tasks that are not settled yet are decided first."""
+        with self.guard:
+            return self._decision(plan, node)
+
+    def _decision(self, plan: Plan, node: TaskNode) -> Decision:
+        facts = self.facts_of(plan)
+        stack = [node]
+        while stack:
+            current = stack[-1]
+            todo = [t for t in (*current.tables, *current.after) if t not in facts.settled and not self._asked(plan, t)]
+            if todo:
+                stack += [plan.tasks[t] for t in todo]
+                continue
+            stack.pop()
+            look_again(current, facts)
+            decision = self._remember(plan, current, decide(current, facts))
+        return decision
+
+    def _asked(self, plan: Plan, task: str) -> bool:
+        return (plan.pipeline, task) in self._decided
+
+    def last_decision(self, plan: Plan, node: TaskNode) -> Decision | None:
+        """Return what was decided about a task last; its upstream tasks cannot have changed since doit asked."""
+        return self._decided.get((plan.pipeline, node.name))
+
+    def start_over(self) -> None:
+        """Drop what was observed: another run may have finished between the decisions and the lock."""
+        self.facts.clear()
+        self._decided.clear()
+        self.files.seen.clear()
+        self.files.known.update(known_files(self.project.store))
+
+    def _remember(self, plan: Plan, node: TaskNode, decision: Decision) -> Decision:
+        if decision is FRESH:
+            self.facts_of(plan).settled.add(node.name)
+        self._decided[plan.pipeline, node.name] = decision
+        return decision
+
+
+_current: list[Session] = []  # doit makes the checker and the backend by itself: this is how they find the session
+
+
+class UpToDate:
+    """doit's `uptodate` callable of one task: asks `decide`; never raises, has no side effects but looking at files."""
+
+    __signature__ = inspect.Signature()  # ready, or doit's inspect.signature costs 14 us a task
+
+    def __init__(self, session: Session, plan: Plan, node: TaskNode) -> None:
+        self.session, self.plan, self.node = session, plan, node
+
+    def __call__(self) -> bool:
+        """Return whether the task is fresh."""
+        try:
+            return self.session.decision(self.plan, self.node) is FRESH
+        except MmetlError:
+            return False  # the action meets the same error, where it can be told properly
+
+    def __str__(self) -> str:
+        """Return the reasons; `doit info` prints this."""
+        try:
+            decision = self.session.decision(self.plan, self.node)
+        except MmetlError as e:
+            return e.what
+        reasons = self.session.executor.explain(decision.reasons)
+        words = "; ".join(texts(reasons))
+        makers = [t for t in (*self.node.tables, *self.node.after) if t not in self.session.facts_of(self.plan).settled]
+        made_by = "".join(f"; made by {self.plan.pipeline}:{t}" for t in makers)
+        return f"{decision.freshness}: {words}{made_by}"
+
+
+class Checker(FileChangedChecker):  # type: ignore[misc]
+    """doit's view of files: our fingerprints, taken before the action. Renaming the class would invalidate every task."""
+
+    def exists(self, file_path: str) -> bool:
+        """Tell whether a target is there."""
+        return _current[-1].fingerprint(file_path) != MISSING
+
+    def info(self, file_path: str) -> str:
+        """Return a dependency's fingerprint, in the place of a stat. Raises FileNotFoundError."""
+        found = _current[-1].fingerprint(file_path)
+        if found == MISSING:
+            raise FileNotFoundError(file_path)
+        return found
+
+    def check_modified(self, file_path: str, file_stat: str, state: str) -> bool:  # noqa: ARG002
+        """Compare a dependency with what the last success read."""
+        return bool(file_stat != state)
+
+    def get_state(self, dep: str, current_state: str | None) -> None:  # noqa: ARG002
+        """Return nothing new: the action has committed the state that it took before it ran."""
+        return
+
+
+class Backend:
+    """doit's database, answered from the store (entry point `doit.BACKEND`).
+
+    `remove` means two things in doit: `doit forget`, and "this task failed". A run asks about a task before it fails it, and
+    `forget` never does; that tells them apart.
+    """
+
+    desc = "mmETL's own state store"
+
+    def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:  # noqa: ARG002
+        self.name = name
+        self._asked: set[str] = set()
+        self._inputs: tuple[str, dict[str, str]] = ("", {})  # of the task asked about last: doit asks in a row
+
+    def get(self, task_id: str, dependency: str) -> Any:
+        """Return what the last success recorded about a task's dependency."""
+        self._asked.add(task_id)
+        found = _current[-1].find(task_id) if _current else None
+        if found is None or dependency == "ignore:":
+            return None
+        plan, node = found
+        record = _current[-1].facts_of(plan).records.get(node.name)
+        if record is None:
+            return None
+        if dependency == "checker:":
+            return Checker.__name__
+        if self._inputs[0] != task_id:
+            listed = _current[-1].facts_of(plan).lists(node.name).inputs
+            self._inputs = (task_id, {_input_path(plan, k): v for k, v in listed.items()})
+        inputs = self._inputs[1]
+        return tuple(inputs) if dependency == "deps:" else inputs.get(dependency)
+
+    def set(self, task_id: str, dependency: str, value: Any) -> None:  # noqa: ARG002
+        """Accept what doit saves after a success: the action has committed it already."""
+        if dependency == "ignore:":
+            raise InvalidDodoFile(f"mmETL does not keep 'ignore' for {task_id}: leave a task out with --select")
+
+    def in_(self, task_id: str) -> bool:
+        """Tell whether a task has succeeded before."""
+        return self.get(task_id, "checker:") is not None
+
+    def remove(self, task_id: str) -> None:
+        """Forget a task, if `doit forget` asks; a failure has been recorded by the action."""
+        found = _current[-1].find(task_id) if _current else None
+        if found and task_id not in self._asked:
+            with _locked(_current[-1].project, "doit forget"):
+                forget_task(_current[-1].project, found[0].pipeline, found[1].name)
+
+    def remove_all(self) -> None:
+        """Forget every task of the project's pipelines."""
+        session = _current[-1]
+        with _locked(session.project, "doit forget"):
+            for plan in session.plans.values():
+                for name in plan.tasks:
+                    forget_task(session.project, plan.pipeline, name)
+
+    def dump(self) -> None:
+        """End the run, if doit started one."""
+        self._inputs = ("", {})
+        for session in _current[-1:]:
+            finish(session)
+
+
+def _input_path(plan: Plan, name: str) -> str:
+    return artifact_name(plan.pipeline, name.removeprefix("task ")) if name.startswith("task ") else name
+
+
+class Action(BaseAction):  # type: ignore[misc]
+    """The one action of a task: everything is done by the executor. PythonAction would mix output under threads."""
+
+    def __init__(self, session: Session, plan: Plan, node: TaskNode) -> None:
+        self.session, self.plan, self.node = session, plan, node
+        self.task: Task | None = None
+        self.out = self.err = self.result = None
+        self.values: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return f"mmetl {self.plan.pipeline}:{self.node.name}"
+
+    def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:  # noqa: ARG002
+        """Run the task; return doit's word for a failure."""
+        session, plan, node = self.session, self.plan, self.node
+        began = begin(session, plan)
+        decision = session.last_decision(plan, node)
+        if began or decision is None:
+            decision = session.decision(plan, node)
+            if decision is FRESH:
+                return None  # another run did it between doit's check and our lock
+        result = session.executor.execute(plan, node, session.facts_of(plan), decision.reasons)
+        if result.outcome == "failed":
+            return TaskFailed(f"{plan.pipeline}:{node.name}: {result.error}")
+        return None
+
+
+@contextlib.contextmanager
+def _locked(project: Project, what: str) -> Iterator[None]:
+    """Hold the run lock for a command of doit's; when another process holds it, tell and exit with our code."""
+    try:
+        with locked(project, what):
+            yield
+    except RefusedError as e:
+        sys.stderr.write(f"{e}\n")
+        raise SystemExit(int(e.exit_code)) from None
+
+
+def _clean(project: Project, pipeline: str, task: str, dryrun: bool = False) -> None:
+    """Clean one task; doit passes `dryrun` by name."""
+    if not dryrun:
+        with _locked(project, "doit clean"):
+            cleaned = clean_task(project, pipeline, task)
+        for path in cleaned.kept:
+            sys.stdout.write(f"left {path}: it was changed since mmETL wrote it\n")
+
+
+def begin(session: Session, plan: Plan) -> bool:
+    """Take the run lock at the first action; return whether this was it.
+
+    A plain `doit run` learns here that another run holds the lock: exit code 4.
+    """
+    with session.guard:
+        if session.executor.lock.held:
+            return False
+        try:
+            session.executor.begin(plan.pipeline, list(plan.tasks), list(plan.tasks))
+        except MmetlError as e:
+            sys.stderr.write(f"{e}\n")
+            raise SystemExit(int(e.exit_code)) from None
+        session.start_over()
+        return True
+
+
+def finish(session: Session) -> None:
+    """Write how a plain doit run ended. `mmetl run` does so itself, with more to say."""
+    if session.executor.lock.held:
+        failed = any(t.outcome == "failed" for t in session.executor.outcomes.values())
+        session.executor.end("failed" if failed else "succeeded", {})
+    session.project.store.close()
+
+
+def build_tasks(session: Session, plan: Plan, names: Iterable[str]) -> Iterator[Task]:
+    """Build doit's task for each name; dependencies on tasks outside `names` are left out."""
+    wanted = set(names)
+    facts = session.facts_of(plan)
+    prefix = f"{plan.pipeline}:"
+    for name in names:
+        node = plan.tasks[name]
+        needs = (*node.tables, *node.after)
+        listed = [p for g in node.globs for p in facts.listing(node, g)]
+        task = Task(
+            prefix + name,
+            [Action(session, plan, node)],
+            file_dep=(*node.files, *listed, *(artifact_name(plan.pipeline, t) for t in node.tables)),
+            targets=(artifact_name(plan.pipeline, name), *node.outputs),
+            task_dep=[prefix + t for t in needs if t in wanted],
+            uptodate=[UpToDate(session, plan, node)],
+            clean=[(_clean, [session.project, plan.pipeline, name])],
+        )
+        task.options = {}  # none to parse: doit builds a command-line parser for each task otherwise
+        yield task
+
+
+def task_pipelines() -> Iterator[Any]:
+    """Yield doit tasks for every pipeline of the project: for `dodo.py`.
+
+    Raises:
+        InvalidDodoFile: with mmETL's own message, if a pipeline is invalid.
+    """
+    project = Project.open(Path.cwd())
+    try:
+        plans = [project.plan(path) for path in project.pipeline_files()]
+        session = Session(project, RunOptions(), plans)
+        _current.append(session)
+        for plan in plans:
+            observe(plan.tasks.values(), session.facts_of(plan))
+            details = project.details(plan, plan.tasks)
+            yield Task(
+                plan.pipeline,
+                None,
+                has_subtask=True,
+                task_dep=[f"{plan.pipeline}:{t}" for t in plan.tasks],
+                doc="pipeline",
+            )
+            for task in build_tasks(session, plan, list(plan.tasks)):
+                detail = details[task.name.partition(":")[2]]
+                task.doc = detail.description or detail.transform
+                task.subtask_of = plan.pipeline
+                yield task
+    except MmetlError as e:
+        raise InvalidDodoFile(f"\n{e}") from None
+
+
+DOIT_CONFIG["check_file_uptodate"] = Checker
+
+
+class _Dependency(Dependency):  # type: ignore[misc]
+    """doit's bookkeeping without saving a success: the action has, and the backend would ignore it call by call."""
+
+    def save_success(self, task: Task, result_hash: str | None = None) -> None:
+        """Do nothing."""
+
+
+class _Reporter:
+    """What doit tells us of a run that `mmetl run` started; the rest is told by the executor."""
+
+    def __init__(self, session: Session, progress: Any) -> None:
+        self.session, self.progress = session, progress
+
+    def initialize(self, tasks: Mapping[str, Task], selected: Sequence[str]) -> None: ...
+
+    def get_status(self, task: Task) -> None: ...
+
+    def execute_task(self, task: Task) -> None:
+        self.progress.started(task.name)
+
+    def add_success(self, task: Task) -> None:
+        pipeline, _, name = task.name.partition(":")
+        self.progress.finished(self.session.executor.outcomes[pipeline, name])
+
+    def add_failure(self, task: Task, fail: Any) -> None:  # noqa: ARG002
+        pipeline, _, name = task.name.partition(":")
+        result = self.session.executor.outcomes.get((pipeline, name))
+        if result:
+            self.progress.finished(result)
+
+    def skip_uptodate(self, task: Task) -> None:
+        pipeline, _, name = task.name.partition(":")
+        result = TaskRun(name, "fresh", ("its inputs turned out to be the same",))
+        self.session.executor.outcomes[pipeline, name] = result
+        self.progress.finished(result)
+
+    def skip_ignore(self, task: Task) -> None: ...
+
+    def cleanup_error(self, exception: Any) -> None: ...
+
+    def runtime_error(self, msg: str) -> None:
+        raise AssertionError(msg)
+
+    def teardown_task(self, task: Task) -> None: ...
+
+    def complete_run(self) -> None: ...
+
+
+def run_tasks(session: Session, plan: Plan, names: Sequence[str], options: RunOptions, progress: Any) -> None:
+    """Let doit run tasks that are stale or downstream of stale ones, in topological order."""
+    _current.append(session)
+    try:
+        dependency = _Dependency(Backend, os.fspath(session.project.store.path), checker_cls=Checker)
+        control = TaskControl(list(build_tasks(session, plan, names)))
+        control.process(None)
+        reporter = _Reporter(session, progress)
+        if options.jobs > 1:
+            runner = MThreadRunner(dependency, reporter, continue_=options.keep_going, num_process=options.jobs)
+        else:
+            runner = Runner(dependency, reporter, continue_=options.keep_going)
+        runner.finish = lambda: runner.final_result  # the caller ends the run: it knows what was blocked or skipped
+        runner.run_all(control.task_dispatcher())
+    finally:
+        _current.pop()

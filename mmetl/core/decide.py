@@ -1,0 +1,308 @@
+"""Is a task fresh, stale, or waiting? `observe` does all I/O; `decide` is pure and is the only opinion there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+import xxhash
+
+from mmetl.cache.fingerprints import MISSING, FileCache
+from mmetl.cache.layout import part_path
+from mmetl.cache.listing import list_files
+from mmetl.contracts.artifact import Fingerprint
+from mmetl.contracts.plan import Plan, TaskNode
+from mmetl.core.reasons import Reason
+
+Freshness = Literal["fresh", "stale", "unknown"]
+
+
+class Decision(NamedTuple):
+    """`unknown`: an upstream task has to run first, and its output may turn out to be the same (early cutoff)."""
+
+    freshness: Freshness
+    reasons: tuple[Reason, ...] = ()
+
+
+FRESH = Decision("fresh")
+
+
+class Record(NamedTuple):
+    """What the store knows of a task's last success: columns of the table `tasks`; the long ones are in `Lists`."""
+
+    task: str
+    state: str
+    recipe: Fingerprint
+    inputs: Fingerprint
+    outputs: Fingerprint
+    manifest: Fingerprint
+    parts: str
+    built_ms: int
+    run_id: str
+
+
+class Lists(NamedTuple):
+    """What a task's last success read and wrote, one by one; needed only to give reasons."""
+
+    inputs: dict[str, Fingerprint]
+    outputs: dict[str, Fingerprint]
+
+
+NO_LISTS = Lists({}, {})
+RECORD_COLUMNS = ", ".join(Record._fields)
+
+
+class Facts:
+    """What was observed, each thing at most once in a run.
+
+    Attributes:
+        records: task -> what its last success was; absent if it never succeeded or was forgotten.
+        files: fingerprints of files.
+        listings: glob -> the files that it stands for.
+        forced: tasks to run whatever is fresh.
+        now_ms: the time of the observation.
+        settled: tasks whose artifact is what this run will leave: fresh ones, and those that have run.
+        attempted: tasks that this run has worked on; they are not forced a second time.
+    """
+
+    def __init__(
+        self,
+        pipeline: str,
+        records: dict[str, Record],
+        files: FileCache,
+        *,
+        now_ms: int,
+        lists: Callable[[str], Lists],
+        forced: frozenset[str] = frozenset(),
+    ) -> None:
+        self.pipeline = pipeline
+        self.records = records
+        self.files = files
+        self.now_ms = now_ms
+        self.forced = forced
+        self._read_lists = lists
+        self._lists: dict[str, Lists] = {}
+        self.listings: dict[str, tuple[str, ...]] = {}
+        self.settled: set[str] = set()
+        self.attempted: set[str] = set()
+
+    def lists(self, task: str) -> Lists:
+        """Return what the task's last success read and wrote; recorded facts are read from the store when asked for."""
+        if task not in self._lists:
+            self._lists[task] = self._read_lists(task) if task in self.records else NO_LISTS
+        return self._lists[task]
+
+    def put(self, record: Record, lists: Lists) -> None:
+        """Note a new success."""
+        self.records[record.task] = record
+        self._lists[record.task] = lists
+
+    def manifest(self, task: str) -> Fingerprint:
+        """Return the fingerprint of a task's current manifest; MISSING if it has none, or was cleaned."""
+        record = self.records.get(task)
+        return record.manifest or MISSING if record else MISSING
+
+    def input_list(self, node: TaskNode) -> dict[str, Fingerprint]:
+        """Return every input with its fingerprint: `task NAME` for an artifact, else a path."""
+        seen = self.files.seen
+        found = {f"task {t}": self.manifest(t) for t in node.tables}
+        found.update((p, seen.get(p, MISSING)) for p in node.files)
+        for glob in node.globs:
+            found.update((p, seen.get(p, MISSING)) for p in self.listing(node, glob))
+        return found
+
+    def listing(self, node: TaskNode, glob: str) -> list[str]:
+        """Return the files that a glob stands for; never the task's own outputs."""
+        return [p for p in self.listings.get(glob, ()) if p not in node.outputs]
+
+    def inputs(self, node: TaskNode) -> Fingerprint:
+        """Return one fingerprint over all inputs of a task whose upstream tasks are settled."""
+        if not node.globs:
+            seen = self.files.seen
+            prints = [self.manifest(t) for t in node.tables]
+            prints += [seen[p] for p in node.files]
+        else:
+            prints = [x for pair in self.input_list(node).items() for x in pair]
+        return xxhash.xxh3_128_hexdigest("\n".join(prints).encode())
+
+    def outputs(self, node: TaskNode) -> Fingerprint:
+        """Return one fingerprint over the files that a task writes."""
+        seen = self.files.seen
+        return xxhash.xxh3_128_hexdigest("\n".join([seen[p] for p in node.outputs]).encode())
+
+
+def observe(nodes: Iterable[TaskNode], facts: Facts) -> None:
+    """Look at everything that the decisions about these tasks need; what was seen before is not looked at again.
+
+    A glob is listed when the task is observed; `look_again` lists it anew after an upstream task has run.
+    """
+    paths: list[str] = []
+    records = facts.records
+    for node in nodes:
+        paths += node.files
+        paths += node.outputs
+        for glob in node.globs:
+            if glob not in facts.listings:
+                facts.listings[glob] = list_files(facts.files.root, glob)
+            paths += facts.listings[glob]
+        record = records.get(node.name)
+        if record is not None and record.parts:
+            parts = record.parts
+            if len(parts) == 32:
+                paths.append(part_path(parts))
+            else:
+                paths += map(part_path, parts.split(" "))
+    facts.files.observe(paths)
+
+
+def look_again(node: TaskNode, facts: Facts) -> None:
+    """Observe a task whose upstream tasks have run meanwhile: a new listing, and the files that were not seen yet."""
+    for glob in node.globs:
+        facts.listings[glob] = list_files(facts.files.root, glob)
+    observe((node,), facts)
+
+
+def listing_now(node: TaskNode, facts: Facts, glob: str) -> list[str]:
+    """Return the files that a glob stands for at this moment; what was observed stays as it is."""
+    return [p for p in list_files(facts.files.root, glob) if p not in node.outputs]
+
+
+def decide(node: TaskNode, facts: Facts) -> Decision:
+    """Return whether a task is fresh, stale with all its reasons, or waits for upstream tasks. Pure: no I/O.
+
+    The task must have been observed. A task is `unknown` only where everything else about it is as it was.
+    """
+    settled = facts.settled
+    waits = [t for t in (*node.tables, *node.after) if t not in settled]
+    record = facts.records.get(node.name)
+    if record is None:
+        reasons = [Reason("never_ran")]
+    elif not waits and _is_current(node, record, facts):
+        return FRESH
+    else:
+        reasons = _reasons(node, record, facts, settled=not waits)
+    if not waits:
+        reasons += [Reason("input_missing", p) for p in missing_inputs(node, facts)]
+    if reasons:
+        return Decision("stale", tuple(reasons))
+    return Decision("unknown", tuple(Reason("waits_for", t) for t in waits)) if waits else FRESH
+
+
+def decide_all(plan: Plan, names: Iterable[str], facts: Facts) -> dict[str, Decision]:
+    """Decide over tasks in topological order; fresh ones become settled. Upstream tasks outside `names` count as settled."""
+    decisions: dict[str, Decision] = {}
+    wanted = dict.fromkeys(names)
+    settled = facts.settled
+    if len(wanted) < len(plan.tasks):
+        upstream = (t for n in wanted for t in (*plan.tasks[n].tables, *plan.tasks[n].after))
+        settled.update(t for t in upstream if t not in wanted)
+    nodes, records = plan.tasks, facts.records
+    for name in wanted:
+        node, record = nodes[name], records.get(name)
+        # The same questions as in `decide`, without the call: nearly all tasks of nearly all runs end here.
+        if (
+            record is not None
+            and settled.issuperset(node.tables)
+            and settled.issuperset(node.after)
+            and _is_current(node, record, facts)
+        ):
+            settled.add(name)
+            decisions[name] = FRESH
+            continue
+        decision = decide(node, facts)
+        if decision is FRESH:
+            settled.add(name)
+        decisions[name] = decision
+    return decisions
+
+
+def _is_current(node: TaskNode, record: Record, facts: Facts) -> bool:
+    """Tell in the cheapest way whether nothing changed; `_reasons` finds out what did."""
+    seen = facts.files.seen
+    if (
+        record.state != "done"
+        or record.recipe != node.recipe
+        or not record.manifest
+        or facts.inputs(node) != record.inputs
+        or facts.outputs(node) != record.outputs
+        or node.always
+        or node.max_age_s is not None
+        or node.name in facts.forced
+    ):
+        return False
+    parts = record.parts
+    if len(parts) == 32:  # one part, as most tasks have
+        return seen[part_path(parts)] == parts
+    return not parts or all(seen[part_path(p)] == p for p in parts.split(" "))
+
+
+def _reasons(node: TaskNode, record: Record, facts: Facts, *, settled: bool) -> list[Reason]:
+    name, now = node.name, facts.now_ms
+    attempted = name in facts.attempted
+    reasons: list[Reason] = []
+    if name in facts.forced and not attempted:
+        reasons.append(Reason("forced"))
+    if node.always and not attempted:
+        reasons.append(Reason("always"))
+    if node.max_age_s is not None and now - record.built_ms >= node.max_age_s * 1000:
+        reasons.append(Reason("max_age", "", f"{(now - record.built_ms) / 1000:.0f} s", f"{node.max_age_s:.0f} s"))
+    if record.recipe != node.recipe:
+        reasons.append(Reason("recipe", "recipe", record.recipe, node.recipe))
+    reasons += _input_reasons(node, record, facts, settled=settled)
+    reasons += _output_reasons(node, record, facts)
+    if not reasons and record.state != "done":
+        states = {"failed": Reason("failed"), "changed": Reason("changed_while_running")}
+        reasons.append(states.get(record.state, Reason("interrupted", record.run_id)))
+    return reasons
+
+
+def _input_reasons(node: TaskNode, record: Record, facts: Facts, *, settled: bool) -> list[Reason]:
+    """Compare inputs one by one. While upstream tasks have yet to run, only what no task makes is compared."""
+    before = facts.lists(node.name).inputs
+    now = facts.input_list(node)
+    if settled:
+        if facts.inputs(node) == record.inputs:
+            return []
+    elif node.after:
+        return []
+    found = []
+    for name in [*before, *(n for n in now if n not in before)]:
+        old, new = before.get(name), now.get(name)
+        task = name.removeprefix("task ") if name.startswith("task ") else None
+        if new in {old, MISSING} or (task and task not in facts.settled):
+            continue
+        if task:
+            found.append(Reason("upstream_changed", task, old, new))
+        elif old is None or old == MISSING:
+            found.append(Reason("input_added", name, None, new))
+        elif new is None:
+            found.append(Reason("input_removed", name, old, None))
+        else:
+            found.append(Reason("input_changed", name, old, new))
+    return found
+
+
+def _output_reasons(node: TaskNode, record: Record, facts: Facts) -> list[Reason]:
+    seen = facts.files.seen
+    written = facts.lists(node.name).outputs
+    found = []
+    for path in node.outputs:
+        now, then = seen.get(path, MISSING), written.get(path)
+        if now == MISSING:
+            found.append(Reason("output_missing", path, then))
+        elif then is not None and now != then:
+            found.append(Reason("output_changed", path, then, now))
+    if not record.manifest:
+        found.append(Reason("cleaned"))
+    bad = [p for p in record.parts.split() if seen.get(part_path(p)) != p]
+    if bad:
+        found.append(Reason("part_missing", str(len(bad))))
+    return found
+
+
+def missing_inputs(node: TaskNode, facts: Facts) -> list[str]:
+    """Return the inputs of a settled, observed task that are not there."""
+    seen = facts.files.seen
+    missing = [f"the artifact of {t}" for t in node.tables if facts.manifest(t) == MISSING]
+    missing += [p for p in node.files if seen[p] == MISSING]
+    return missing + [g for g in node.globs if not facts.listing(node, g)]

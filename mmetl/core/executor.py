@@ -1,0 +1,549 @@
+"""Do one task: invalidate, restore or compute, check that no input moved, make durable, commit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmetl.cache.artifacts import (
+    PartStore,
+    remove_if_ours,
+    sweep_unfinished,
+)
+from mmetl.cache.commits import Commit, Committer, invalidate
+from mmetl.cache.fingerprints import MISSING, build_key, combine
+from mmetl.cache.layout import SCRATCH, log_path, part_path
+from mmetl.cache.lock import RunLock
+from mmetl.cache.watermarks import get_watermark
+from mmetl.config.secrets import resolve_secrets
+from mmetl.contracts.artifact import Fingerprint, Manifest
+from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
+from mmetl.contracts.transform import Base, Job, Made, Table
+from mmetl.core.deadline import Cancellation, deadline
+from mmetl.core.decide import Facts, Lists, Record, listing_now, missing_inputs
+from mmetl.core.options import RunOptions
+from mmetl.core.project import Project
+from mmetl.core.reasons import Reason, texts
+from mmetl.core.registry import Registry, load_function
+from mmetl.core.why import in_detail
+from mmetl.errors import MmetlError, TaskError
+from mmetl.observability.logs import TaskLog, printing_to
+from mmetl.observability.runs import (
+    Status,
+    TaskRun,
+    beat,
+    begin_run,
+    end_run,
+    new_run_id,
+    task_run_row,
+    write_event,
+    write_task_runs,
+)
+from mmetl.utils.hashing import xxh3_hex
+from mmetl.utils.time import now_ms
+
+SHRINK_FLOOR = 20  # a source of fewer items may shrink as it likes, short of vanishing
+AGAIN = frozenset({"forced", "always", "max_age"})  # reasons for which an earlier output is no answer
+RETRY_DELAY_S = 0.5  # before the first retry; doubled each time, up to RETRY_LIMIT_S
+RETRY_LIMIT_S = 30.0
+
+
+class _Sources(Mapping[str, Sequence[Path]]):
+    """Declared path or glob -> its files; made when asked for: commands know their files by name."""
+
+    def __init__(self, node: TaskNode, facts: Facts, declared: Sequence[str]) -> None:
+        self._node, self._facts, self._declared = node, facts, declared
+
+    def __getitem__(self, source: str) -> list[Path]:
+        if source not in self._declared:
+            raise KeyError(source)
+        node, facts = self._node, self._facts
+        listed = facts.listing(node, source) if source in node.globs else [source]
+        return [Path(facts.files.full(p)) for p in listed]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._declared)
+
+    def __len__(self) -> int:
+        return len(self._declared)
+
+
+class Executor:
+    """Executes tasks of one project, under the run lock.
+
+    Args:
+        project: the project.
+        options: what was asked for.
+    """
+
+    def __init__(self, project: Project, options: RunOptions) -> None:
+        self.project = project
+        self.options = options
+        self.run_id = new_run_id()
+        self.parts = PartStore(project.files)
+        self.registry = Registry(project.root)
+        self.lock = RunLock(project.store.folder)
+        self.outcomes: dict[tuple[str, str], TaskRun] = {}
+        self.running: dict[str, Cancellation] = {}
+        self._committer: Committer | None = None
+        self._begin = threading.Lock()
+        self._started_in = ""
+        self._indexed: set[Fingerprint] = set()
+        self._manifests: dict[Fingerprint, Manifest] = {}
+        self._threads = max(1, (os.cpu_count() or 1) // max(1, options.jobs))
+        self._details: dict[tuple[str, str], TaskDetail] = {}
+        self._functions: dict[str, Any] = {}
+
+    # --- the run
+
+    def begin(self, pipeline: str, selected: Sequence[str], stale: Sequence[str]) -> None:
+        """Take the run lock and write the run. Raises RefusedError if another run holds it."""
+        with self._begin:
+            if self._committer:
+                return
+            store = self.project.store
+            store.check()
+            self.lock.acquire(self.run_id)
+            # Project functions open files by the paths that the YAML gives, wherever the command was started.
+            self._started_in = os.getcwd()
+            os.chdir(self.project.root)
+            sweep_unfinished(str(self.project.root))
+            with store.transaction() as db:
+                begin_run(db, self.run_id, pipeline, selected, self.options.arguments())
+                write_event(db, self.run_id, "decided", stale=list(stale))
+            self._indexed = {key for (key,) in store.rows("select key from builds")}
+            self._committer = Committer(store, self.project.files, lambda db: beat(db, self.run_id))
+
+    def invalidate(self, plan: Plan, facts: Facts, tasks: Sequence[str]) -> None:
+        """Commit that these tasks are about to run; one commit covers a wave of them."""
+        known = [t for t in tasks if t in facts.records and facts.records[t].state != "started"]
+        if known:
+            with self.project.store.transaction() as db:
+                invalidate(db, plan.pipeline, known, self.run_id)
+            for t in known:
+                facts.records[t] = facts.records[t]._replace(state="started", run_id=self.run_id)
+
+    def end(self, status: Status, left: Mapping[str, Sequence[TaskRun]]) -> None:
+        """Write how the run ended, with the tasks that never ran; give the lock back."""
+        if self._committer is None:
+            return
+        try:
+            self._committer.close()
+            self._remove_leftovers()
+            with self.project.store.transaction() as db:
+                for pipeline, tasks in left.items():
+                    write_task_runs(db, self.run_id, pipeline, tasks)
+                end_run(db, self.run_id, status)
+        finally:
+            os.chdir(self._started_in)
+            self.lock.release()
+            self._committer = None
+
+    def cancel(self) -> None:
+        """Interrupt every running task."""
+        for cancellation in list(self.running.values()):
+            cancellation.stop()
+
+    # --- one task
+
+    def execute(self, plan: Plan, node: TaskNode, facts: Facts, reasons: tuple[Reason, ...]) -> TaskRun:
+        """Bring one stale task up to date; whatever happens is committed and returned, never raised.
+
+        KeyboardInterrupt passes: the task then stays invalidated.
+        """
+        started = time.perf_counter()
+        self.invalidate(plan, facts, (node.name,))
+        log = TaskLog(facts.files.full(log_path(self.run_id, plan.pipeline, node.name)))
+        why = tuple(texts(self.explain(reasons)))
+        try:
+            done = self._restore_or_compute(plan, node, facts, reasons, log)
+        except Exception as e:  # noqa: BLE001  user code may raise anything; the run goes on and tells
+            result = TaskRun(node.name, "failed", why, 0, 0, time.perf_counter() - started, _tell(e, log))
+            self._commit_failure(plan, node, facts, result)
+        else:
+            seconds = time.perf_counter() - started
+            manifest = done.manifest
+            result = TaskRun(node.name, done.outcome, why, manifest.rows, manifest.size_bytes, seconds, done.warning)
+            self._commit_success(plan, node, facts, done, result)
+            facts.settled.add(node.name)
+        finally:
+            log.close()
+        facts.attempted.add(node.name)
+        self.outcomes[plan.pipeline, node.name] = result
+        return result
+
+    def explain(self, reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+        """Look into a changed recipe: which of its components changed."""
+        return in_detail(self.project.store, reasons)
+
+    def load_details(self, plan: Plan, tasks: Sequence[str]) -> None:
+        """Read what several tasks need at once."""
+        for name, detail in self.project.details(plan, tasks).items():
+            self._details[plan.key, name] = detail
+
+    def _detail(self, plan: Plan, name: str) -> TaskDetail:
+        if (plan.key, name) not in self._details:
+            self.load_details(plan, (name,))
+        return self._details[plan.key, name]
+
+    def _restore_or_compute(
+        self, plan: Plan, node: TaskNode, facts: Facts, reasons: tuple[Reason, ...], log: TaskLog
+    ) -> _Done:
+        inputs = facts.input_list(node)
+        self._refuse_missing(node, facts)
+        self._refuse_shrunk(node, facts)
+        detail = self._detail(plan, node.name)
+        before = {p: facts.files.signature_of(p) for p in inputs if not p.startswith("task ")}
+        listed = {g: facts.listing(node, g) for g in node.globs}
+        digest = facts.inputs(node)
+        again = AGAIN.intersection(r.kind for r in reasons)
+        if detail.cache and not again:
+            restored = self._restore(node, facts, digest, inputs)
+            if restored:
+                return restored
+        made = self._compute(plan, node, facts, detail, log, full="forced" in again)
+        changed = [p for p, sig in before.items() if facts.files.moved(p, sig, inputs[p])]
+        changed += [g for g, files in listed.items() if listing_now(node, facts, g) != files]
+        manifest = self._manifest(node, detail, made)
+        return _Done(
+            outcome="ran",
+            manifest=manifest,
+            digest=digest,
+            inputs=inputs,
+            watermark=made.watermark if made else None,
+            changed=tuple(changed),
+            warning=f"{changed[0]} changed while it ran; it will run again" if changed else "",
+        )
+
+    # --- restore
+
+    def _restore(
+        self, node: TaskNode, facts: Facts, digest: Fingerprint, inputs: Mapping[str, Fingerprint]
+    ) -> _Done | None:
+        """Put an earlier output of the same recipe and inputs back, if all its parts are still there."""
+        key = build_key(node.recipe, digest)
+        found = find_build(self.project, key) if key in self._indexed else None
+        if found is None:
+            return None
+        manifest, watermark = found
+        files = facts.files
+        files.observe(part_path(p.fingerprint) for p in manifest.parts)
+        for part in self.parts.missing(manifest):
+            if not part.path or files.again(part.path) != part.fingerprint:
+                return None
+            self.parts.keep(part.path, part)
+        for part in manifest.parts:
+            if part.path and files.again(part.path) != part.fingerprint:
+                self._make_room(node, facts, part.path)
+                self.parts.write_out(part)
+        return _Done("restored", manifest, digest, inputs, watermark)
+
+    def _make_room(self, node: TaskNode, facts: Facts, path: str) -> None:
+        """Keep a file that mmETL did not write, or that somebody changed since, before its place is written."""
+        if not facts.files.has(path):
+            self.parts.folder(os.path.dirname(path))
+            return
+        written = facts.lists(node.name).outputs.get(path)
+        found = facts.files.again(path)
+        if found not in (MISSING, written):
+            self.parts.set_aside(path)
+
+    # --- compute
+
+    def _compute(
+        self, plan: Plan, node: TaskNode, facts: Facts, detail: TaskDetail, log: TaskLog, *, full: bool
+    ) -> Made | None:
+        transform = self._transform(detail)
+        cancellation = Cancellation()
+        job = self._job(transform, plan, node, facts, detail, log, cancellation)
+        if detail.promise == "watermark" and not full:
+            job.base = self._base(plan, node, facts)
+        for path in node.outputs:
+            self._make_room(node, facts, path)
+        self.running[job.name] = cancellation
+        try:
+            return self._attempt(transform, job, detail, node, cancellation)
+        finally:
+            self.running.pop(job.name, None)
+            if os.path.isdir(job.scratch):
+                shutil.rmtree(job.scratch, ignore_errors=True)
+
+    def _attempt(
+        self, transform: Any, job: Job, detail: TaskDetail, node: TaskNode, cancellation: Cancellation
+    ) -> Made | None:
+        for n in range(detail.retries + 1):
+            if not getattr(transform, "atomic", True):
+                # What a command left from an earlier run must not be taken for what it writes now.
+                for path in node.outputs:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self.project.files.full(path))
+            try:
+                with printing_to(job.log), deadline(detail.timeout_s, cancellation):
+                    made: Made | None = transform.run(job)
+                    return made
+            except Exception as e:
+                if n == detail.retries:
+                    raise
+                job.log.write(f"attempt {n + 1} failed: {_sentence(e)}\n")
+                time.sleep(min(RETRY_DELAY_S * 2**n, RETRY_LIMIT_S))
+        raise AssertionError(node.name)
+
+    def _transform(self, detail: TaskDetail) -> Any:
+        if detail.imports:
+            self.registry.add_modules(detail.imports)
+        return self.registry.get(detail.transform)
+
+    def _job(
+        self,
+        transform: Any,
+        plan: Plan,
+        node: TaskNode,
+        facts: Facts,
+        detail: TaskDetail,
+        log: TaskLog,
+        cancellation: Cancellation,
+    ) -> Job:
+        root = self.project.root
+        params = resolve_secrets(detail.params, self.project.env) if detail.templated else detail.params
+        full = facts.files.full
+        return Job(
+            name=f"{plan.pipeline}:{node.name}",
+            params=transform.params.model_validate(params),
+            inputs=self._tables(facts, detail),
+            sources=_Sources(node, facts, detail.sources),
+            outputs=[Path(full(p)) for p in node.outputs],
+            key=tuple(detail.key),
+            base=None,
+            functions={f: self._function(f) for f in detail.functions},
+            parts=self.parts,
+            root=root,
+            scratch=Path(full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}")),
+            log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
+            threads=self._threads,
+            on_cancel=cancellation.add,
+        )
+
+    def _function(self, entry: str) -> Any:
+        if entry not in self._functions:
+            self._functions[entry] = load_function(self.project.root, entry)
+        return self._functions[entry]
+
+    def _tables(self, facts: Facts, detail: TaskDetail) -> dict[str, Table]:
+        tables = {}
+        for alias, task in detail.inputs.items():
+            manifest = self._current_manifest(facts.manifest(task))
+            if manifest.kind == "table":
+                tables[alias] = self._table(task, manifest)
+        return tables
+
+    def _current_manifest(self, fingerprint: Fingerprint) -> Manifest:
+        """Return a manifest that this run made or an earlier one committed."""
+        if fingerprint not in self._manifests:
+            rows = self.project.store.rows("select body from manifests where fingerprint = ?", (fingerprint,))
+            self._manifests[fingerprint] = Manifest.from_json(rows[0][0])
+        return self._manifests[fingerprint]
+
+    def _table(self, task: str, manifest: Manifest) -> Table:
+        for part in self.parts.missing(manifest):
+            raise TaskError(
+                f"a part of '{task}' is missing or damaged ({part.fingerprint})",
+                help="run again: its producer will make it anew",
+            )
+        root = self.project.root
+        return Table(task, manifest, tuple(root / part_path(p.fingerprint) for p in manifest.parts))
+
+    def _base(self, plan: Plan, node: TaskNode, facts: Facts) -> Base | None:
+        """Return the newest build of this very recipe whose parts are all there, with the watermark that belongs to it."""
+        store, name = self.project.store, node.name
+        record = facts.records.get(name)
+        candidates: list[tuple[str, Any]] = []
+        if record and record.recipe == node.recipe:
+            watermark = get_watermark(store, plan.pipeline, name)
+            rows = store.rows("select body from manifests where fingerprint = ?", (record.manifest,))
+            candidates += [(body, watermark) for (body,) in rows if watermark is not None]
+        candidates += [
+            (body, json.loads(value))
+            for body, value in store.rows(
+                "select m.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest"
+                " where b.recipe = ? and b.watermark is not null order by b.made_ms desc",
+                (node.recipe,),
+            )
+        ]
+        for body, watermark in candidates:
+            manifest = Manifest.from_json(body)
+            if not self.parts.missing(manifest):
+                return Base(self._table(name, manifest), watermark)
+        return None
+
+    def _manifest(self, node: TaskNode, detail: TaskDetail, made: Made | None) -> Manifest:
+        if made is not None:
+            return Manifest("table", made.parts, tuple(detail.key), made.columns, made.buckets)
+        return Manifest("files", tuple(self.parts.take(p, cached=detail.cache) for p in node.outputs))
+
+    # --- refusals
+
+    def _refuse_missing(self, node: TaskNode, facts: Facts) -> None:
+        missing = missing_inputs(node, facts)
+        if missing:
+            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            raise TaskError(f"input {missing[0]} is missing{more}", help=f"run what makes it: --select +{node.name}")
+
+    def _refuse_shrunk(self, node: TaskNode, facts: Facts) -> None:
+        """Refuse a source that lists nothing where there was something, or under half of at least 20 files."""
+        record = facts.records.get(node.name)
+        if record is None or node.name in self.options.allow_shrink or not node.globs:
+            return
+        before = [p for p in facts.lists(node.name).inputs if not p.startswith("task ") and p not in node.files]
+        now = {p for g in node.globs for p in facts.listing(node, g)}
+        if (before and not now) or (len(before) >= SHRINK_FLOOR and len(now) * 2 < len(before)):
+            raise TaskError(
+                f"its source lists {len(now)} files where there were {len(before)}",
+                help=f"if that is right: mmetl run --allow-shrink {node.name}",
+            )
+
+    # --- commits
+
+    def _commit_success(self, plan: Plan, node: TaskNode, facts: Facts, done: _Done, result: TaskRun) -> None:
+        assert self._committer
+        manifest = done.manifest
+        body = manifest.to_json()
+        fingerprint = self._remember(manifest, body)
+        outputs = {p.path: p.fingerprint for p in manifest.parts if p.path}
+        cached = self._detail(plan, node.name).cache
+        kept = manifest.parts if cached or manifest.kind == "table" else ()
+        now = now_ms()
+        record = Record(
+            node.name,
+            "changed" if done.changed else "done",
+            node.recipe,
+            done.digest if not done.changed else "",
+            combine(outputs[p] for p in node.outputs),
+            fingerprint,
+            " ".join(dict.fromkeys(p.fingerprint for p in kept)),
+            now,
+            self.run_id,
+        )
+        watermark = None if done.watermark is None else json.dumps(done.watermark)
+        build = (
+            build_key(node.recipe, done.digest),
+            node.recipe,
+            fingerprint,
+            watermark,
+            plan.pipeline,
+            node.name,
+            now,
+            now,
+        )
+        full = facts.files.full
+        self._committer.submit(
+            Commit(
+                plan.pipeline,
+                node.name,
+                task_run_row(self.run_id, plan.pipeline, result),
+                record,
+                (json.dumps(done.inputs), json.dumps(outputs)),
+                None if done.changed or not cached else build,
+                (fingerprint, body),
+                done.watermark,
+                [
+                    (p, f, plan.pipeline, node.name)
+                    for p, f in facts.lists(node.name).outputs.items()
+                    if p not in outputs
+                ],
+                [full(p) for p in outputs] or [full(part_path(p.fingerprint)) for p in kept],
+            )
+        )
+        facts.put(record, Lists(dict(done.inputs), outputs))
+
+    def _remember(self, manifest: Manifest, body: str) -> Fingerprint:
+        """Return the manifest's fingerprint; keep a table's at hand for the tasks that read it before it is committed."""
+        fingerprint = xxh3_hex(body.encode())
+        if manifest.kind == "table":
+            self._manifests[fingerprint] = manifest
+        return fingerprint
+
+    def _commit_failure(self, plan: Plan, node: TaskNode, facts: Facts, result: TaskRun) -> None:
+        assert self._committer
+        record = facts.records.get(node.name)
+        if record:
+            facts.records[node.name] = record._replace(state="failed", run_id=self.run_id)
+        row = task_run_row(self.run_id, plan.pipeline, result)
+        self._committer.submit(Commit(plan.pipeline, node.name, row, failed=True))
+
+    def _remove_leftovers(self) -> None:
+        """Remove files that tasks no longer declare, if they still have our bytes; keep and report the others."""
+        store, files = self.project.store, self.project.files
+        rows = store.rows("select path, fingerprint, pipeline, task from leftovers")
+        declared = (
+            {p for (listed,) in store.rows("select output_list from tasks") if listed for p in json.loads(listed)}
+            if rows
+            else set()
+        )
+        for path, fingerprint, _pipeline, task in rows:
+            kept = path not in declared and not remove_if_ours(files, path, fingerprint)
+            with store.transaction() as db:
+                db.execute("delete from leftovers where path = ?", (path,))
+                if kept:
+                    write_event(db, self.run_id, "leftover_kept", task, path=path)
+
+
+def find_build(project: Project, key: Fingerprint) -> tuple[Manifest, Any] | None:
+    """Return the manifest and the watermark that the index holds for a recipe over some inputs."""
+    found = project.store.rows(
+        "select m.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest where b.key = ?",
+        (key,),
+    )
+    if not found:
+        return None
+    body, watermark = found[0]
+    return Manifest.from_json(body), json.loads(watermark) if watermark else None
+
+
+def can_restore(project: Project, node: TaskNode, facts: Facts) -> bool:
+    """Tell whether an observed stale task would be restored; changes nothing."""
+    found = find_build(project, build_key(node.recipe, facts.inputs(node)))
+    if found is None:
+        return False
+    files = project.files
+    paths = {part_path(p.fingerprint): p for p in found[0].parts}
+    files.observe((*paths, *(p.path for p in paths.values() if p.path)))
+    return all(
+        files.seen[path] == p.fingerprint or files.seen.get(p.path) == p.fingerprint for path, p in paths.items()
+    )
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What came of a task: its manifest, and whether it may be recorded as fresh."""
+
+    outcome: Any
+    manifest: Manifest
+    digest: Fingerprint  # of the inputs, taken before the action
+    inputs: Mapping[str, Fingerprint]
+    watermark: Any = None
+    changed: tuple[str, ...] = ()
+    warning: str = ""
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MmetlError):
+        return error.what + (f"; {error.help}" if error.help else "")
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _tell(error: Exception, log: TaskLog) -> str:
+    """Write the whole error to the task's log; return the sentence for the summary."""
+    if not isinstance(error, MmetlError):
+        log.write("".join(traceback.format_exception(error)))
+    else:
+        log.write(f"{error}\n")
+    return _sentence(error)

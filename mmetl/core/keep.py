@@ -1,0 +1,178 @@
+"""What stays and what goes: clean, forget, orphans, garbage collection."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmetl.cache.artifacts import remove_if_ours
+from mmetl.cache.layout import LOGS, PARTS
+from mmetl.cache.lock import RunLock, no_readers
+from mmetl.cache.stat_cache import save_file_changes
+from mmetl.contracts.artifact import Manifest
+from mmetl.core.project import Project
+from mmetl.utils.time import now_ms
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What `clean` did: files removed, and files left because somebody changed them since."""
+
+    removed: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def locked(project: Project, what: str) -> Iterator[None]:
+    """Hold the run lock. Raises RefusedError, naming its holder, if another process has it."""
+    project.store.check()
+    lock = RunLock(project.store.folder)
+    lock.acquire(what)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def clean_task(project: Project, pipeline: str, task: str) -> Cleaned:
+    """Remove the files that a task wrote, and take its artifact from what is current; the next run restores both.
+
+    A file that was changed since is left, and told.
+    """
+    rows = project.store.rows("select output_list from tasks where pipeline = ? and task = ?", (pipeline, task))
+    removed: list[str] = []
+    kept: list[str] = []
+    for path, fingerprint in json.loads(rows[0][0] or "{}").items() if rows else ():
+        (removed if remove_if_ours(project.files, path, fingerprint) else kept).append(path)
+    with project.store.transaction() as db:
+        db.execute("update tasks set manifest = '' where pipeline = ? and task = ?", (pipeline, task))
+    save_file_changes(project.store, project.files)
+    return Cleaned(tuple(removed), tuple(kept))
+
+
+def forget_task(project: Project, pipeline: str, task: str) -> None:
+    """Drop a task's record, its builds in the index and its watermark; the next run computes."""
+    with project.store.transaction() as db:
+        recipes = db.execute("select recipe from tasks where pipeline = ? and task = ?", (pipeline, task)).fetchall()
+        db.executemany("delete from builds where recipe = ?", recipes)
+        for table in ("tasks", "builds", "watermarks"):
+            db.execute(f"delete from {table} where pipeline = ? and task = ?", (pipeline, task))
+
+
+def orphans(project: Project) -> list[tuple[str, str]]:
+    """Return (pipeline, task) of every recorded task that no plan of the project names any more."""
+    recorded = project.store.rows("select pipeline, task from tasks order by 1, 2")
+    if not recorded:
+        return []
+    current: set[tuple[str, str]] = set()
+    for checks, body in project.store.rows("select checks, body from plans order by used_ms"):
+        if (project.root / json.loads(checks)["path"]).exists():
+            plan = json.loads(body)
+            current = {(p, t) for p, t in current if p != plan["pipeline"]}
+            current |= {(plan["pipeline"], row[0]) for row in plan["tasks"]}
+    return [(p, t) for p, t in recorded if (p, t) not in current]
+
+
+def clean_orphans(project: Project) -> list[tuple[str, str, Cleaned]]:
+    """Remove what tasks left that are gone from their YAML: files, manifest and record. Their builds stay in the index."""
+    done = []
+    for pipeline, task in orphans(project):
+        done.append((pipeline, task, clean_task(project, pipeline, task)))
+        with project.store.transaction() as db:
+            for table in ("tasks", "watermarks"):
+                db.execute(f"delete from {table} where pipeline = ? and task = ?", (pipeline, task))
+    return done
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What garbage collection removed. `deferred`: somebody is reading parts, so they stay until the next time."""
+
+    builds: int
+    parts: int
+    size_bytes: int
+    deferred: bool = False
+
+
+def collect(project: Project, *, days: float, builds: int) -> Collected:
+    """Remove builds used neither in the last `days` nor among a task's last `builds`, and every part that nothing needs.
+
+    Takes the run lock.
+
+    Raises:
+        RefusedError: if another run holds the lock.
+    """
+    if not project.store.exists():
+        return Collected(0, 0, 0)
+    with locked(project, "mmetl gc"):
+        dropped = expire(project, days=days, builds=builds)
+        with no_readers(project.store.folder) as free:
+            if not free:
+                return Collected(dropped, 0, 0, deferred=True)
+            parts, size = _remove_dead_parts(project)
+        _remove_old_logs(project)
+        return Collected(dropped, parts, size)
+
+
+def expire(project: Project, *, days: float, builds: int) -> int:
+    """Drop index entries past retention, and manifests that nothing names; return how many builds went. Cheap."""
+    with project.store.transaction() as db:
+        oldest = now_ms() - int(days * DAY_MS)
+        dropped = db.execute(
+            "delete from builds where key in (select key from (select key, used_ms, row_number() over"
+            " (partition by pipeline, task order by used_ms desc, rowid desc) as age from builds)"
+            " where age > ? and used_ms < ?)",
+            (builds, oldest),
+        ).rowcount
+        db.execute(
+            "delete from manifests where fingerprint not in (select manifest from builds)"
+            " and fingerprint not in (select manifest from tasks)"
+        )
+        db.execute(
+            "delete from recipes where fingerprint not in (select recipe from builds)"
+            " and fingerprint not in (select recipe from tasks)"
+            " and fingerprint not in (select json_extract(t.value, '$[1]') from plans, json_each(body, '$.tasks') t)"
+        )
+    return int(dropped)
+
+
+def _remove_dead_parts(project: Project) -> tuple[int, int]:
+    live = {
+        p.fingerprint
+        for (body,) in project.store.rows("select body from manifests")
+        for p in Manifest.from_json(body).parts
+    }
+    count = size = 0
+    gone = []
+    folder = project.root / PARTS
+    for entry in _files(folder):
+        if entry.name not in live:
+            size += entry.stat().st_size
+            entry.unlink()
+            gone.append(f"{PARTS}/{entry.name[:2]}/{entry.name}")
+            count += 1
+    with project.store.transaction() as db:
+        db.executemany("delete from files where path = ?", [(p,) for p in gone])
+    return count, size
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.exists():
+        return []
+    return [Path(e.path) for d in os.scandir(folder) if d.is_dir() for e in os.scandir(d.path)]
+
+
+def _remove_old_logs(project: Project) -> None:
+    """Remove the logs of runs that are no longer listed."""
+    kept = {r[0] for r in project.store.rows("select id from runs")}
+    folder = project.root / LOGS
+    for entry in folder.iterdir() if folder.exists() else ():
+        if entry.name not in kept:
+            shutil.rmtree(entry, ignore_errors=True)

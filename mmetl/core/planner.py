@@ -1,0 +1,406 @@
+"""Pipeline -> plan: params typed, inputs inferred, files matched to the tasks that write them, recipes taken."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mmetl.cache.code import CodeReader
+from mmetl.cache.fingerprints import fingerprint_recipe
+from mmetl.cache.layout import STATE_DIR
+from mmetl.cache.listing import is_glob, matches
+from mmetl.config.loader import Loaded
+from mmetl.config.problems import problems_from_validation
+from mmetl.config.schema import TaskSpec
+from mmetl.config.secrets import looks_secret
+from mmetl.contracts.plan import TaskDetail, TaskNode
+from mmetl.contracts.transform import Declaration, Scope, Transform
+from mmetl.core.dag import CycleError, topological_sort
+from mmetl.core.registry import Registry
+from mmetl.errors import ConfigError, MmetlError, ParamError, Problem, UsageError
+from mmetl.utils.env import Env
+from mmetl.utils.hashing import xxh3_hex
+from mmetl.utils.text import near
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A planned pipeline before it is kept: nodes in topological order, and what each is made of.
+
+    Attributes:
+        nodes: task -> node.
+        details: task -> what running it needs.
+        recipes: recipe fingerprint -> its components, for `why`.
+        files: every file that decided how the plan looks, relative to the project or absolute.
+        env: every environment variable that did, with the value found or None.
+    """
+
+    pipeline: str
+    nodes: dict[str, TaskNode]
+    details: dict[str, TaskDetail]
+    recipes: dict[str, dict[str, Any]]
+    files: tuple[str, ...]
+    env: Mapping[str, str | None]
+
+
+@dataclass
+class _Draft:
+    """One task while it is planned."""
+
+    spec: TaskSpec
+    transform: Transform
+    params: BaseModel
+    declared: Declaration
+    inputs: dict[str, str]
+    sources: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    whole: dict[str, str] = field(default_factory=dict)
+
+
+class Planner:
+    """Plans one pipeline; gathers all problems before it raises.
+
+    Args:
+        loaded: the pipeline as read from YAML.
+        root: the project's folder.
+        env: the environment, for `env:`.
+    """
+
+    def __init__(self, loaded: Loaded, root: Path, env: Env) -> None:
+        self.loaded = loaded
+        self.root = root
+        self.env = env
+        self.pipeline = loaded.pipeline
+        self.registry = Registry(root)
+        self.code = CodeReader(root)
+        self.problems: list[Problem] = []
+        self.code_files: set[str] = set()
+        self.env_used: dict[str, str | None] = dict(loaded.env)
+        self._versions: dict[str, str] = {}
+        self._tasks = frozenset(self.pipeline.tasks)
+
+    def compile(self) -> Compiled:
+        """Return the plan. Raises ConfigError with every problem found."""
+        self._import_modules()
+        drafts = {}
+        for name, spec in self.pipeline.tasks.items():
+            draft = self._draft(name, spec)
+            if draft:
+                drafts[name] = draft
+        self._match_files(drafts)
+        order = self._order(drafts)
+        if self.problems:
+            raise ConfigError(self.problems)
+        nodes, details, recipes = {}, {}, {}
+        for name in order:
+            draft = drafts[name]
+            recipe = self._recipe(name, draft)
+            fingerprint = fingerprint_recipe(recipe)
+            recipes[fingerprint] = recipe
+            nodes[name] = _node(name, fingerprint, draft)
+            details[name] = _detail(draft, self.pipeline.imports)
+        if self.problems:
+            raise ConfigError(self.problems)
+        files = (*(self._relative(f) for f in self.loaded.files), *sorted(self.code_files))
+        return Compiled(self.pipeline.name, nodes, details, recipes, files, self.env_used)
+
+    # --- one task
+
+    def _draft(self, name: str, spec: TaskSpec) -> _Draft | None:
+        here = ("tasks", name)
+        known = self._known_inputs(name, spec)
+        try:
+            transform = self.registry.get(spec.transform)
+        except ParamError as e:
+            self._problem(e, (*here, "transform"))
+            return None
+        try:
+            params = transform.params.model_validate(spec.params)
+        except ValidationError as e:
+            self.problems += problems_from_validation(
+                e, self.loaded.source, (*here, "params"), transform.params, spec.transform
+            )
+            return None
+        scope = Scope(name, self._tasks, spec.inputs, tuple(spec.key))
+        try:
+            declared = transform.declare(params, scope)
+        except ParamError as e:
+            self._problem(e, (*here, "params", *e.param), e.offset)
+            return None
+        inputs = dict(spec.inputs) if spec.inputs else dict(declared.tables)
+        draft = _Draft(spec, transform, params, declared, {k: v for k, v in inputs.items() if v in self._tasks})
+        draft.sources = [self._path(p, self._place(name, p)) for p in declared.sources]
+        draft.extra = [self._path(p, (*here, "files", n)) for n, p in enumerate(spec.files)]
+        draft.outputs = [self._output(p, self._place(name, p)) for p in declared.outputs]
+        return draft if known else None
+
+    def _known_inputs(self, name: str, spec: TaskSpec) -> bool:
+        ok = True
+        pairs: list[tuple[tuple[Any, ...], str]] = []
+        pairs.extend((("inputs",), task) for task in spec.inputs.values())
+        pairs.extend((("depends_on", n), task) for n, task in enumerate(spec.depends_on))
+        for n, (path, task) in enumerate(pairs):
+            where = self._input_path(name, path, task, n)
+            if task == name:
+                self.problems.append(Problem(f"task '{name}' cannot read itself", self._where(where)))
+                ok = False
+            elif task not in self._tasks:
+                close = near(task, self._tasks)
+                some = ", ".join(sorted(self._tasks - {name})[:8])
+                self.problems.append(
+                    Problem(
+                        f"task '{name}' reads '{task}', which is not a task of this pipeline",
+                        self._where(where),
+                        f"did you mean '{close}'?" if close and close != name else f"tasks: {some}",
+                    )
+                )
+                ok = False
+        return ok
+
+    def _input_path(self, name: str, path: tuple[Any, ...], task: str, n: int) -> tuple[Any, ...]:
+        """Return the key path of an input: `inputs` is a mapping after validation, but may be written as a list."""
+        base: tuple[Any, ...] = ("tasks", name, *path)
+        if path != ("inputs",):
+            return base
+        steps: list[str | int] = [alias for alias, t in self.pipeline.tasks[name].inputs.items() if t == task]
+        for last in (*steps, n):
+            if self.loaded.source.has((*base, last)):
+                return (*base, last)
+        return base
+
+    def _path(self, path: str, here: tuple[Any, ...]) -> str:
+        clean = posixpath.normpath(path)
+        if clean.startswith("../") or clean == "..":
+            self.problems.append(
+                Problem(
+                    f"'{path}' is outside the project",
+                    self._where(here),
+                    "paths are relative to the project's folder; name outside files by an absolute path",
+                )
+            )
+        return clean
+
+    def _place(self, name: str, path: str) -> tuple[Any, ...]:
+        """Return where among the params of a task a path stands; the task itself if they hold no such text."""
+        clean = posixpath.normpath(path)
+        todo: list[tuple[tuple[Any, ...], Any]] = [(("tasks", name, "params"), self.pipeline.tasks[name].params)]
+        found: tuple[Any, ...] = ("tasks", name)
+        while todo:
+            place, value = todo.pop()
+            if isinstance(value, str) and posixpath.normpath(value) == clean:
+                found = place
+            elif isinstance(value, (dict, list)):
+                inner: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+                todo += [((*place, key), v) for key, v in inner]
+        return found
+
+    def _output(self, path: str, here: tuple[Any, ...]) -> str:
+        clean = posixpath.normpath(path)
+        if clean.startswith("/") or clean.split("/", 1)[0] in {STATE_DIR, "..", "."} or is_glob(clean):
+            self.problems.append(
+                Problem(
+                    f"'{path}' cannot be an output",
+                    self._where(here),
+                    f"an output is one file inside the project, not in {STATE_DIR}/, without wildcards",
+                )
+            )
+        return clean
+
+    # --- all tasks together
+
+    def _match_files(self, drafts: Mapping[str, _Draft]) -> None:
+        """Make a task depend on those that write the files which it reads, as in Make."""
+        producers: dict[str, str] = {}
+        for name, draft in drafts.items():
+            for path in draft.outputs:
+                if producers.setdefault(path, name) != name:
+                    self.problems.append(
+                        Problem(
+                            f"tasks '{producers[path]}' and '{name}' both write '{path}'",
+                            self._where(self._place(name, path)),
+                            "give each its own file",
+                        )
+                    )
+        for name, draft in drafts.items():
+            needed: dict[str, None] = dict.fromkeys(draft.spec.depends_on)
+            for path in (*draft.sources, *draft.extra):
+                if path in producers:
+                    needed[producers[path]] = None
+                elif is_glob(path):
+                    needed.update((t, None) for p, t in producers.items() if matches(p, path))
+            own = [p for p in (*draft.sources, *draft.extra) if p in draft.outputs]
+            if needed.pop(name, 0) is None and own:
+                self.problems.append(
+                    Problem(
+                        f"task '{name}' reads '{own[0]}', which it writes",
+                        self._where(self._place(name, own[0])),
+                        "write to another path",
+                    )
+                )
+            draft.after = [t for t in needed if t not in draft.inputs.values()]
+
+    def _order(self, drafts: Mapping[str, _Draft]) -> list[str]:
+        needs = {n: (*d.inputs.values(), *d.after) for n, d in drafts.items()}
+        try:
+            return topological_sort(needs)
+        except CycleError as e:
+            self.problems.append(Problem(e.what, self._where(("tasks", e.cycle[0]), on_key=True), e.help))
+            return []
+
+    # --- recipes
+
+    def _recipe(self, name: str, draft: _Draft) -> dict[str, Any]:
+        params = draft.params.model_dump(mode="json")
+        params.update(draft.declared.recipe)
+        recipe: dict[str, Any] = {"transform": draft.spec.transform, "params": params}
+        if draft.transform.version is not None:
+            recipe["version"] = draft.transform.version
+        if draft.spec.key:
+            recipe["key"] = list(draft.spec.key)
+        if draft.declared.named_inputs and draft.inputs:
+            recipe["inputs"] = list(draft.inputs)
+        if draft.transform.packages:
+            recipe["packages"] = {p: self._version(p) for p in draft.transform.packages}
+        code = self._code(name, draft)
+        if code:
+            recipe["code"] = code
+        if draft.spec.env:
+            recipe["env"] = {n: self._environment(name, n) for n in draft.spec.env}
+        return recipe
+
+    def _code(self, name: str, draft: _Draft) -> dict[str, str]:
+        pieces: dict[str, str] = {}
+        for entry in (*draft.transform.code, *draft.declared.functions):
+            try:
+                self._check_call(name, entry, draft)
+                code = self.code.fingerprint(entry)
+            except ParamError as e:
+                self._problem(e, ("tasks", name, "params", *(e.param or ("function",))))
+                continue
+            self.code_files.update(code.files)
+            pieces.update(code.pieces)
+            draft.whole.update(code.whole)
+        return pieces
+
+    def _check_call(self, name: str, entry: str, draft: _Draft) -> None:
+        """Compare the arguments that a transform will pass by name with the function's parameters."""
+        given = draft.declared.arguments
+        if given is None or entry not in draft.declared.functions:
+            return
+        info = self.code.define(entry)
+        if not info.known:
+            return
+        here = ("tasks", name, "params", "args")
+        takes = ", ".join(info.parameters) or "nothing"
+        for arg in given:
+            if arg not in info.parameters and not info.takes_any:
+                close = near(arg, info.parameters)
+                self.problems.append(
+                    Problem(
+                        f"'{entry}' has no parameter '{arg}'",
+                        self._where((*here, arg), on_key=True),
+                        (f"did you mean '{close}'? " if close else "") + f"it takes: {takes}",
+                    )
+                )
+        missing = [p for p in info.required if p not in given]
+        if missing:
+            self.problems.append(
+                Problem(
+                    f"'{entry}' needs '{missing[0]}', which task '{name}' does not give",
+                    self._where(("tasks", name, "params", "function")),
+                    f"it takes: {takes}",
+                )
+            )
+
+    def _environment(self, task: str, name: str) -> str | None:
+        """Return what stands for a variable's value in the recipe; a secret has no place there."""
+        if looks_secret(name):
+            self.problems.append(
+                Problem(
+                    f"'{name}' looks like a secret, which must not count in a recipe",
+                    self._where(("tasks", task, "env", self.pipeline.tasks[task].env.index(name))),
+                    f"pass it as ${{secret:{name}}} in params",
+                )
+            )
+        value = self.env.get(name)
+        self.env_used[name] = value
+        return None if value is None else xxh3_hex(value.encode())
+
+    def _version(self, package: str) -> str:
+        if package not in self._versions:
+            from importlib.metadata import PackageNotFoundError, version
+
+            try:
+                self._versions[package] = version(package)
+            except PackageNotFoundError:
+                self._versions[package] = "not installed"
+        return self._versions[package]
+
+    # --- problems
+
+    def _import_modules(self) -> None:
+        for n, module in enumerate(self.pipeline.imports):
+            try:
+                self.code_files.update(self.code.files_of(module))
+                self.registry.add_modules([module])
+            except (UsageError, ParamError) as e:
+                self._problem(e, ("imports", n))
+        if self.problems:
+            raise ConfigError(self.problems)
+
+    def _problem(self, error: MmetlError, path: tuple[Any, ...], offset: int | None = None) -> None:
+        where = error.where or self._where(path, offset=offset)
+        self.problems.append(Problem(error.what, where, error.help))
+
+    def _where(self, path: tuple[Any, ...], *, on_key: bool = False, offset: int | None = None) -> Any:
+        return self.loaded.source.locate(path, on_key=on_key, offset=offset)
+
+    def _relative(self, file: Path) -> str:
+        return file.relative_to(self.root).as_posix() if file.is_relative_to(self.root) else str(file)
+
+
+def _node(name: str, recipe: str, draft: _Draft) -> TaskNode:
+    paths = list(dict.fromkeys((*draft.sources, *draft.extra)))
+    tables = [draft.inputs[alias] for alias in sorted(draft.inputs)]
+    return TaskNode(
+        name,
+        recipe,
+        tables,
+        draft.after,
+        [p for p in paths if not is_glob(p)],
+        [p for p in paths if is_glob(p)],
+        draft.outputs,
+        draft.spec.always,
+        draft.spec.max_age,
+    )
+
+
+def _detail(draft: _Draft, imports: Iterable[str]) -> TaskDetail:
+    spec = draft.spec
+    params = draft.params.model_dump(mode="json")
+    return TaskDetail(
+        transform=spec.transform,
+        params=params,
+        inputs=draft.inputs,
+        sources=draft.sources,
+        functions=draft.declared.functions,
+        imports=tuple(imports),
+        key=spec.key,
+        notes=draft.declared.notes,
+        promise=draft.declared.promise,
+        cache=spec.cache,
+        retries=spec.retries,
+        timeout_s=spec.timeout_s,
+        tags=spec.tags,
+        description=spec.description or "",
+        templated="{secret:" in json.dumps(params),
+        whole=draft.whole,
+    )

@@ -1,0 +1,233 @@
+"""The project: where it is, its pipelines, its store; everything else is reached from here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmetl.cache.fingerprints import FileCache
+from mmetl.cache.layout import STATE_DIR, part_path
+from mmetl.cache.listing import list_files
+from mmetl.cache.plans import checks_of, load_details, load_plan, plan_key, relative, save_plan
+from mmetl.cache.stat_cache import known_files
+from mmetl.cache.store import Store
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.plan import Plan, TaskDetail
+from mmetl.core.decide import NO_LISTS, RECORD_COLUMNS, Decision, Facts, Lists, Record, decide_all, observe
+from mmetl.errors import ConfigError, Problem, RefusedError, UsageError
+from mmetl.utils.text import near
+from mmetl.utils.time import now_ms
+
+if TYPE_CHECKING:
+    from mmetl.config.project_file import ProjectFile
+
+PROJECT_FILE = "mmetl.yml"
+MARKERS = (PROJECT_FILE, "dodo.py", STATE_DIR)
+
+
+def find_root(start: Path, fallback: Path) -> Path:
+    """Return the nearest folder upward from `start` that marks a project, or `fallback`."""
+    for folder in (start, *start.parents):
+        if any((folder / m).exists() for m in MARKERS):
+            return folder
+    return fallback
+
+
+class Project:
+    """One project, opened cheaply: nothing is read before it is needed.
+
+    Attributes:
+        root: the folder that all paths are relative to, resolved.
+        env: the environment that interpolation sees.
+    """
+
+    def __init__(self, root: Path, env: Mapping[str, str] = os.environ) -> None:
+        self.root = root
+        self.env = env
+
+    @classmethod
+    def open(cls, start: str | Path = ".", env: Mapping[str, str] | None = None) -> Project:
+        """Find the project upward from a folder or a pipeline file.
+
+        Raises:
+            ConfigError: if `mmetl.yml` is invalid.
+        """
+        path = Path(start).resolve()
+        folder = path.parent if path.is_file() else path
+        root = find_root(folder, folder)
+        project = cls(root, os.environ if env is None else env)
+        if (root / PROJECT_FILE).exists() and project.settings.root != ".":
+            project = cls((root / project.settings.root).resolve(), project.env)
+        return project
+
+    @cached_property
+    def settings(self) -> ProjectFile:
+        """What `mmetl.yml` says, or the defaults."""
+        from mmetl.config.loader import load_project
+        from mmetl.config.project_file import ProjectFile
+
+        path = self.root / PROJECT_FILE
+        return load_project(path) if path.exists() else ProjectFile(version=1)
+
+    @cached_property
+    def store(self) -> Store:
+        """The state of this project."""
+        return Store(self.root)
+
+    @cached_property
+    def files(self) -> FileCache:
+        """The fingerprints of this project's files, as known from earlier runs."""
+        return FileCache(str(self.root), known_files(self.store))
+
+    # --- pipelines
+
+    def pipeline_files(self) -> list[Path]:
+        """Return the pipeline files of the project, sorted by path."""
+        if (self.root / PROJECT_FILE).exists():
+            patterns: Iterable[str] = self.settings.pipelines
+        else:
+            patterns = ("*.yaml", "pipelines/*.yaml")
+        found = {p: None for glob in patterns for p in list_files(str(self.root), glob)}
+        return [self.root / p for p in sorted(found, key=os.fsencode)]
+
+    def find_pipeline(self, name: str | None) -> Path:
+        """Return the pipeline file that a command means.
+
+        Args:
+            name: a path, a pipeline's name, or None for the project's only one.
+
+        Raises:
+            UsageError: if there is none, or more than one could be meant.
+        """
+        files = self.pipeline_files() if name is None or not Path(name).is_file() else []
+        if name is not None and Path(name).is_file():
+            return Path(name).resolve()
+        shown = ", ".join(relative(self.root, f) for f in files)
+        if name is None:
+            if len(files) == 1:
+                return files[0]
+            if not files:
+                raise UsageError(
+                    "no pipeline was found here", help="name one: mmetl run PIPELINE.yaml, or list them in mmetl.yml"
+                )
+            raise UsageError(f"this project has {len(files)} pipelines", help=f"name one of: {shown}")
+        found = [f for f in files if f.stem == name] or [f for f in files if self._name_of(f) == name]
+        if len(found) == 1:
+            return found[0]
+        close = near(name, [f.stem for f in files])
+        raise UsageError(
+            f"no pipeline is called '{name}'",
+            help=f"did you mean '{close}'?" if close else f"pipelines: {shown or 'none'}",
+        )
+
+    def _name_of(self, path: Path) -> str | None:
+        try:
+            return self.plan(path).pipeline
+        except ConfigError:
+            return None
+
+    def plan(self, path: Path, variables: Mapping[str, str] | None = None) -> Plan:
+        """Return the compiled plan of a pipeline file: the kept one, or a new one, which is then kept.
+
+        Raises:
+            ConfigError: with every problem of the file.
+        """
+        key = plan_key(relative(self.root, path), variables or {})
+        kept = load_plan(self.store, key, self.files, self.env)
+        return kept or self._compile(path, key, variables or {})
+
+    def _compile(self, path: Path, key: str, variables: Mapping[str, str]) -> Plan:
+        from mmetl.config.loader import load_pipeline
+        from mmetl.core.planner import Planner
+        from mmetl.utils.env import Env
+
+        loaded = load_pipeline(path, root=self.root, variables=variables, env=self.env)
+        compiled = Planner(loaded, self.root, Env(self.env)).compile()
+        self._refuse_namesake(compiled.pipeline, path)
+        plan = Plan(key, compiled.pipeline, compiled.nodes)
+        checks = checks_of(self.files, compiled.files, compiled.env)
+        checks["path"] = relative(self.root, path)
+        with self.store.transaction() as db:
+            save_plan(db, plan, compiled.details, compiled.recipes, checks)
+        return plan
+
+    def _refuse_namesake(self, name: str, path: Path) -> None:
+        """Refuse a second file with the same pipeline name: their tasks would overwrite each other's state."""
+        rows = self.store.rows(
+            "select distinct json_extract(checks, '$.path') from plans where json_extract(body, '$.pipeline') = ?",
+            (name,),
+        )
+        for (other,) in rows:
+            there = self.root / other
+            if there.resolve() != path and there.exists() and f"name: {name}" in there.read_text(errors="replace"):
+                raise RefusedError(
+                    f"two files of this project call their pipeline '{name}': {other} and {relative(self.root, path)}",
+                    help="give one of them another name",
+                )
+
+    def details(self, plan: Plan, tasks: Iterable[str]) -> dict[str, TaskDetail]:
+        """Return what running some tasks of a plan needs."""
+        return load_details(self.store, plan.key, tasks)
+
+    # --- decisions
+
+    def facts(self, plan: Plan, *, forced: frozenset[str] = frozenset()) -> Facts:
+        """Return what is recorded about a plan's tasks; nothing of the outside is looked at yet."""
+        rows = self.store.rows(f"select {RECORD_COLUMNS} from tasks where pipeline = ?", (plan.pipeline,))
+        records = {row[0]: Record._make(row) for row in rows}
+
+        def lists(task: str) -> Lists:
+            sql = "select input_list, output_list from tasks where pipeline = ? and task = ?"
+            found = self.store.rows(sql, (plan.pipeline, task))
+            return Lists(*(json.loads(text or "{}") for text in found[0])) if found else NO_LISTS
+
+        return Facts(plan.pipeline, records, self.files, now_ms=now_ms(), lists=lists, forced=forced)
+
+    def decide(
+        self, plan: Plan, names: Iterable[str] | None = None, *, forced: frozenset[str] = frozenset()
+    ) -> tuple[Facts, dict[str, Decision]]:
+        """Observe and decide over some tasks (all by default), in topological order."""
+        facts = self.facts(plan, forced=forced)
+        wanted = list(plan.tasks if names is None else names)
+        observe((plan.tasks[n] for n in wanted), facts)
+        return facts, decide_all(plan, wanted, facts)
+
+    def artifact(self, plan: Plan, task: str) -> tuple[Manifest, list[Path]]:
+        """Return the current manifest of a task and the absolute paths of its parts.
+
+        Raises:
+            UsageError: if the task has no artifact yet.
+        """
+        found = self.store.rows(
+            "select m.body from tasks t join manifests m on m.fingerprint = t.manifest"
+            " where t.pipeline = ? and t.task = ?",
+            (plan.pipeline, task),
+        )
+        if not found:
+            raise UsageError(f"'{task}' has no artifact yet", help=f"mmetl run --select +{task}")
+        manifest = Manifest.from_json(found[0][0])
+        return manifest, [self.root / part_path(p.fingerprint) for p in manifest.parts]
+
+    def refuse_clashes(self) -> None:
+        """Refuse two pipelines of the project that write one file.
+
+        Raises:
+            ConfigError: naming both tasks of each clash.
+        """
+        writers: dict[str, str] = {}
+        problems = []
+        for plan in (self.plan(p) for p in self.pipeline_files()):
+            for node in plan.tasks.values():
+                name = f"{plan.pipeline}:{node.name}"
+                for path in node.outputs:
+                    other = writers.setdefault(path, name)
+                    if other != name:
+                        problems.append(
+                            Problem(f"'{other}' and '{name}' both write '{path}'", None, "give each its own")
+                        )
+        if problems:
+            raise ConfigError(problems)

@@ -1,0 +1,50 @@
+"""Import a project's Python files from their text, never from cached bytecode.
+
+Python compares a bytecode cache with its source by size and whole seconds of its time. An edit of the same length within the
+same second would run the code that it replaced, and mmETL would record the old result under the new recipe.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType
+
+import mmetl
+
+_PACKAGES = ("site-packages", "dist-packages")
+_own = str(Path(mmetl.__file__).parent)
+_roots: set[str] = set()
+
+
+class SourceLoader(SourceFileLoader):
+    """Compiles the text of a module each time."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the code of the text as it is now."""
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+def import_from_source(root: Path) -> None:
+    """Make imports from the folders of a project read the text; installed packages below it keep their bytecode."""
+    top = str(root.resolve())
+    if top in _roots:
+        return
+    _roots.add(top)
+    find = FileFinder.path_hook((ExtensionFileLoader, EXTENSION_SUFFIXES), (SourceLoader, SOURCE_SUFFIXES))
+
+    def hook(folder: str) -> FileFinder:
+        if not _below(folder, top) or _below(folder, _own) or any(p in folder for p in _PACKAGES):
+            raise ImportError(folder)
+        return find(folder)  # type: ignore[return-value]
+
+    sys.path_hooks.insert(0, hook)
+    for folder in [f for f in sys.path_importer_cache if _below(f, top)]:
+        del sys.path_importer_cache[folder]
+
+
+def _below(folder: str, top: str) -> bool:
+    return folder == top or folder.startswith(top.rstrip("/") + "/")

@@ -1,0 +1,100 @@
+"""Work off what is stale: under the run lock, through doit, with a record of all that happened."""
+
+from __future__ import annotations
+
+import gc
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from types import FrameType
+from typing import NamedTuple
+
+from mmetl.contracts.plan import Plan
+from mmetl.core.build import Session, run_tasks
+from mmetl.core.dag import downstream
+from mmetl.core.decide import Decision, Facts
+from mmetl.core.executor import Executor
+from mmetl.core.options import RunOptions
+from mmetl.core.project import Project
+from mmetl.core.run import Progress
+from mmetl.observability.logs import routed_output
+from mmetl.observability.runs import Status, TaskRun
+
+GC_THRESHOLD = 50_000  # new objects between collections: a run makes many that stay
+
+
+class Work(NamedTuple):
+    """What is to be done, as decided before the run lock was taken.
+
+    Attributes:
+        selected: the tasks asked for, in plan order.
+        version: of the store, read before the decisions; another means that another run has finished since.
+    """
+
+    project: Project
+    plan: Plan
+    options: RunOptions
+    selected: Sequence[str]
+    facts: Facts
+    decisions: Mapping[str, Decision]
+    version: int
+
+
+def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun]]:
+    """Run what is stale; return how that went, the run's id, and every task that was looked at.
+
+    Raises:
+        RefusedError: if another run holds the project.
+    """
+    session = Session(work.project, work.options, [work.plan])
+    executor = session.executor
+    executor.begin(work.plan.pipeline, work.selected, _stale(work.decisions))
+    status: Status = "failed"
+    left: list[TaskRun] = []
+    try:
+        if work.project.store.version() != work.version:
+            session.start_over()
+            facts, decisions = work.project.decide(work.plan, work.selected, forced=work.facts.forced)
+            work = work._replace(facts=facts, decisions=decisions)
+        session.facts[work.plan.pipeline] = work.facts
+        status = _run(session, work, progress)
+    finally:
+        left = _left(work.plan, _stale(work.decisions), executor)
+        executor.end(status, {work.plan.pipeline: left})
+    return status, executor.run_id, [*executor.outcomes.values(), *left]
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _stale(decisions: Mapping[str, Decision]) -> list[str]:
+    return [n for n, d in decisions.items() if d.freshness != "fresh"]
+
+
+def _run(session: Session, work: Work, progress: Progress) -> Status:
+    executor, stale = session.executor, _stale(work.decisions)
+    progress.begin(work.plan.pipeline, executor.run_id, len(stale), len(work.selected) - len(stale))
+    certain = [n for n in stale if work.decisions[n].freshness == "stale"]
+    executor.invalidate(work.plan, work.facts, certain)
+    executor.load_details(work.plan, stale)
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
+    gc.enable()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with routed_output():
+            run_tasks(session, work.plan, stale, work.options, progress)
+    except KeyboardInterrupt:
+        executor.cancel()
+        return "cancelled"
+    return "failed" if any(t.outcome == "failed" for t in executor.outcomes.values()) else "succeeded"
+
+
+def _left(plan: Plan, stale: Iterable[str], executor: Executor) -> list[TaskRun]:
+    """Return the tasks that never ran: blocked by a failure upstream, or skipped because the run stopped."""
+    outcomes = {t: r.outcome for (_, t), r in executor.outcomes.items()}
+    needs = {n: (*node.tables, *node.after) for n, node in plan.tasks.items()}
+    below = downstream(needs, [t for t, o in outcomes.items() if o == "failed"])
+    left = [TaskRun(n, "blocked" if n in below else "skipped") for n in stale if n not in outcomes]
+    # Tasks that doit found fresh late have committed nothing; they get their row with these.
+    return left + [r for (_, t), r in executor.outcomes.items() if r.outcome == "fresh"]

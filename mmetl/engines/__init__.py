@@ -1,0 +1,1 @@
+"""What computes: one module an engine, and the pure SQL that they share."""

@@ -1,0 +1,229 @@
+"""Closed DuckDB sessions: a connection that reads the parts of its inputs and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from mmetl.cache.arrow_types import arrow_schema
+from mmetl.contracts.transform import Table
+from mmetl.errors import TaskError, Where
+
+BATCH_ROWS = 8192  # small, so that a batch of long documents stays far below Arrow's 2 GB for one column
+
+_KIND = re.compile(r"^(?:TransactionContext Error: )?[A-Z][A-Za-z ]* Error: ")
+_LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The result of a query: its schema, and its rows as they are computed."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+
+class Session:
+    """An open connection. Errors of DuckDB are raised as TaskError.
+
+    Args:
+        connection: configured and locked; see `session`.
+        names: absolute path -> what messages call that file.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._names = names
+
+    def columns(self, sql: str, text: str = "") -> list[tuple[str, str]]:
+        """Return (name, DuckDB type) of the columns of a query, without running it; `text` as in `stream`."""
+        with self._errors(text):
+            return [(name, kind) for name, kind, *_ in self._connection.execute(f"describe\n{sql}").fetchall()]
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement and return what it gives. Not for many rows."""
+        with self._errors(""):
+            return self._connection.execute(sql).fetchall()
+
+    def stream(self, sql: str, text: str = "") -> Rows:
+        """Run a query and return its rows as a stream.
+
+        Args:
+            sql: what is run.
+            text: the author's text inside `sql`, for the position in error messages.
+        """
+        with self._errors(text):
+            reader: Any = self._connection.execute(sql).to_arrow_reader(BATCH_ROWS)
+        return Rows(reader.schema, self._batches(reader, text))
+
+    def register(self, name: str, rows: Any) -> None:
+        """Make an Arrow table or stream readable under a name."""
+        self._connection.register(name, rows)
+
+    def stop(self) -> None:
+        """Interrupt what runs; from any thread, at any time."""
+        with contextlib.suppress(duckdb.ConnectionException):
+            self._connection.interrupt()
+
+    def _batches(self, reader: Any, text: str) -> Iterator[pa.RecordBatch]:
+        while True:
+            with self._errors(text):
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield batch
+
+    @contextlib.contextmanager
+    def _errors(self, text: str) -> Iterator[None]:
+        # Arrow's stream raises what DuckDB met as OSError, with the same message.
+        try:
+            yield
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
+            raise explain(str(error), text, self._names) from error
+
+
+@contextlib.contextmanager
+def session(
+    scratch: Path,
+    *,
+    tables: Mapping[str, Table] | None = None,
+    files: Mapping[Path, str] | None = None,
+    writes: Sequence[Path] = (),
+    threads: int = 1,
+    memory_limit: str | None = None,
+    on_cancel: Callable[[Callable[[], None]], None] | None = None,
+) -> Iterator[Session]:
+    """Open a session in which the same query always gives the same answer: no files but these, no clock zone but UTC.
+
+    Args:
+        scratch: folder for what does not fit into memory.
+        tables: alias -> table; each becomes a view.
+        files: further files that may be read -> what messages call them.
+        writes: files that may be written.
+        threads: how many threads queries may use.
+        memory_limit: such as `2GB`, above which queries spill; None: DuckDB's default, 80 % of the machine's memory.
+        on_cancel: registers a function that interrupts the session.
+    """
+    tables, files = tables or {}, files or {}
+    connection = duckdb.connect(":memory:", config={"threads": threads, "allow_persistent_secrets": False})
+    try:
+        opened = Session(connection, {str(path): name for path, name in files.items()})
+        if on_cancel is not None:
+            on_cancel(opened.stop)
+        allowed = [*(p for t in tables.values() for p in t.paths), *files, *writes]
+        with opened._errors(""):  # noqa: SLF001 - the session is being built here
+            for setting in _settings(scratch, allowed, memory_limit):
+                connection.execute(f"set {setting}")
+            for alias, table in tables.items():
+                _add_table(connection, alias, table)
+            connection.execute("set lock_configuration=true")
+        yield opened
+    finally:
+        connection.close()
+
+
+def quote(name: str) -> str:
+    """Return an identifier as SQL.
+
+    >>> quote("from")
+    '"from"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: object) -> str:
+    """Return text as a SQL string.
+
+    >>> literal("it's")
+    "'it''s'"
+    """
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def literals(texts: Sequence[object]) -> str:
+    """Return a SQL list of strings."""
+    return f"[{', '.join(literal(t) for t in texts)}]"
+
+
+def file_list(paths: Iterable[Path]) -> str:
+    """Return the SQL list of files that DuckDB's readers take: for them `[`, `*` and `?` in a name are wildcards."""
+    return literals([_escaped(path) for path in paths])
+
+
+def _escaped(path: Path) -> str:
+    return re.sub(r"[\[*?]", r"[\g<0>]", str(path))
+
+
+def explain(message: str, text: str = "", names: Mapping[str, str] | None = None) -> TaskError:
+    """Turn a message of DuckDB into an error with the useful sentence and the line of SQL.
+
+    Args:
+        message: as DuckDB wrote it.
+        text: the author's SQL; a position outside of it is not shown.
+        names: absolute path -> what to call that file.
+    """
+    for path, name in (names or {}).items():
+        message = message.replace(path, name)
+    if "Interrupted!" in message:
+        return TaskError("the query was interrupted")
+    body, _, _ = _KIND.sub("", message).partition("\n\nLINE ")
+    lines = [line.strip() for line in body.splitlines() if line.strip()]
+    what = (lines or [message.strip()])[0].rstrip("!.")
+    if "Out of Memory Error" in message:
+        return TaskError(
+            f"the query needs more memory: {what}", help="raise `memory_limit`, or run fewer tasks at once"
+        )
+    help_ = "; ".join(line.rstrip(".!") for line in lines[1:3])
+    return TaskError(what[:1].lower() + what[1:], _where(message, text), help_[:1].lower() + help_[1:])
+
+
+def _where(message: str, text: str) -> Where | None:
+    found = _LINE.search(message)
+    if found is None:
+        return None
+    shown, below = found[2], message[found.end() + 1 :]
+    caret = below.find("^") - len(f"LINE {found[1]}: ")
+    core = shown.removeprefix("...").removesuffix("...")
+    for number, line in enumerate(text.splitlines(), 1):
+        if core in line:
+            column = line.index(core) + caret - (len(shown) - len(shown.removeprefix("..."))) + 1
+            return Where("sql", number, max(column, 1), line)
+    return None
+
+
+def _settings(scratch: Path, allowed: Sequence[Path], memory_limit: str | None) -> Iterator[str]:
+    yield "TimeZone='UTC'"
+    yield "preserve_insertion_order=true"
+    yield "autoinstall_known_extensions=false"
+    yield "autoload_known_extensions=false"
+    yield "python_enable_replacements=false"
+    yield f"temp_directory={literal(scratch)}"
+    yield f"allowed_directories={literals([scratch])}"
+    yield f"allowed_paths={literals(list(dict.fromkeys([*map(str, allowed), *map(_escaped, allowed)])))}"
+    if memory_limit is not None:
+        yield f"memory_limit={literal(memory_limit)}"
+    yield "enable_external_access=false"
+
+
+def _add_table(connection: duckdb.DuckDBPyConnection, alias: str, table: Table) -> None:
+    # A view reads only the columns and row groups that a query needs.
+    columns = table.manifest.columns
+    if not table.paths:
+        connection.register(alias, arrow_schema(columns).empty_table())
+        return
+    # Parquet has no lists of fixed size: DuckDB reads them as lists.
+    fixed = [c for c in columns if "fixed_size_list" in c.type]
+    replaced = ""
+    if fixed:
+        connection.register("__mmetl_types", arrow_schema(fixed).empty_table())
+        types = connection.execute('describe from "__mmetl_types"').fetchall()
+        replaced = f" replace ({', '.join(f'cast({quote(n)} as {t}) as {quote(n)}' for n, t, *_ in types)})"
+    parts = f"read_parquet({file_list(table.paths)}, hive_partitioning=false)"
+    connection.execute(f"create view {quote(alias)} as select *{replaced} from {parts}")

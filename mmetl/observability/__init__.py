@@ -1,0 +1,1 @@
+"""What happened: events, heartbeats, reports; all of it in the one SQLite file."""

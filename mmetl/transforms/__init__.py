@@ -1,0 +1,1 @@
+"""The built-in transforms, one module a modality; named in YAML, imported when first used."""

@@ -1,0 +1,139 @@
+"""`tabular.python`: a function of the project over Arrow tables."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
+from mmetl.engines.packages import require
+from mmetl.errors import MmetlError, ParamError, TaskError, Where
+
+_FUNCTION = re.compile(r"(?:[^:]+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+
+
+class PythonParams(BaseModel):
+    """Params of `tabular.python`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    function: str = Field(description="a function of the project, as module:function or ./file.py:function")
+    args: dict[str, Any] = Field(default_factory=dict, description="further arguments, by name")
+
+
+class Python:
+    """See the module. The function takes its inputs as pyarrow Tables by alias, and returns rows."""
+
+    name = "tabular.python"
+    version = 1
+    params = PythonParams
+    packages: tuple[str, ...] = ("pyarrow",)
+    code: tuple[str, ...] = ()
+
+    def declare(self, params: PythonParams, scope: Scope) -> Declaration:
+        """Name the function. Raises ParamError when it is not written as one, or when an argument hides an input."""
+        if _FUNCTION.fullmatch(params.function) is None:
+            raise ParamError(
+                f"'{params.function}' does not name a function",
+                help="write module:function or ./file.py:function",
+                param=("function",),
+            )
+        hidden = [name for name in params.args if name in scope.inputs]
+        if hidden:
+            raise ParamError(
+                f"'{hidden[0]}' is an input and an argument", help="rename one of them", param=("args", hidden[0])
+            )
+        return Declaration(functions=(params.function,))
+
+    def run(self, job: Job) -> Made:
+        """Call the function and keep what it returns."""
+        require("tabular", "duckdb", "pyarrow")
+        from mmetl.transforms.tabular.results import buckets_of, store_rows
+
+        params: PythonParams = job.params
+        function = job.functions[params.function]
+        tables = {alias: _table(table) for alias, table in job.inputs.items()}
+        result = _call(job, function, tables, params.args)
+        schema, batches = _rows(function, result)
+        try:
+            return store_rows(job, schema, batches, buckets=buckets_of(job))
+        except MmetlError:
+            raise
+        except Exception as error:
+            raise _failed(job, function, error) from error
+
+
+def _table(table: Table) -> Any:
+    """Return an input whole. Rows of a keyed table come in the order of the key, however it is cut."""
+    from mmetl.cache.tables import read_table
+
+    rows = read_table(table).read_all()
+    if table.manifest.buckets > 1:
+        rows = rows.sort_by([(column, "ascending") for column in table.manifest.key])
+    return rows
+
+
+def _call(job: Job, function: Callable[..., Any], tables: Mapping[str, Any], args: Mapping[str, Any]) -> Any:
+    names = [n for n in inspect.signature(function).parameters if n not in args]
+    try:
+        if len(tables) == 1 and len(names) == 1 and names[0] not in tables:
+            return function(*tables.values(), **args)
+        return function(**tables, **args)
+    except MmetlError:
+        raise
+    except Exception as error:
+        raise _failed(job, function, error) from error
+
+
+def _failed(job: Job, function: Callable[..., Any], error: Exception) -> TaskError:
+    """Return the error of the project's function, at its own line; the whole trace goes to the log."""
+    job.log.write("".join(traceback.format_exception(error)))
+    text = f"'{function.__name__}' raised {type(error).__name__}"
+    text += f": {str(error).splitlines()[0]}" if str(error) else ""
+    root = f"{job.root}/"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(root)]
+    if not frames:
+        return TaskError(text, help="the log of the task has the whole trace")
+    last = frames[-1]
+    column = (last.colno or 0) + 1
+    raw = last._original_line if hasattr(last, "_original_line") else ""  # noqa: SLF001 - `line` has lost its indent
+    where = Where(last.filename.removeprefix(root), last.lineno or 1, column, str(raw).rstrip())
+    return TaskError(text, where, "the log of the task has the whole trace")
+
+
+def _rows(function: Callable[..., Any], result: Any) -> tuple[Any, Any]:
+    """Return the schema and the batches of what the function returned."""
+    import pyarrow as pa
+
+    try:
+        if isinstance(result, list) and all(isinstance(row, dict) for row in result):
+            names = list(dict.fromkeys(name for row in result for name in row))
+            result = pa.table({name: pa.array([row.get(name) for row in result]) for name in names})
+        elif isinstance(result, dict):
+            result = pa.table(result)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise TaskError(
+            f"what '{function.__name__}' returned is not a table: {error}", help="give all rows of a column one type"
+        ) from error
+    if isinstance(result, pa.RecordBatchReader):
+        return result.schema, result
+    if isinstance(result, pa.RecordBatch):
+        result = pa.Table.from_batches([result])
+    if isinstance(result, pa.Table):
+        return result.schema, result.to_batches(max_chunksize=8192)
+    raise TaskError(
+        f"'{function.__name__}' returned {_a(type(result).__name__)}, not rows",
+        help="return a pyarrow Table or RecordBatchReader, a list of dicts, or a dict of columns",
+    )
+
+
+def _a(word: str) -> str:
+    return "None" if word == "NoneType" else f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+PYTHON = Python()

@@ -1,0 +1,208 @@
+"""`tabular.read`: rows of CSV, TSV, NDJSON and Parquet files, and of a SQLite table or query."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmetl.contracts.transform import Declaration, Job, Made, Scope
+from mmetl.engines.packages import require
+from mmetl.errors import ParamError, TaskError
+
+Format = Literal["csv", "tsv", "ndjson", "parquet", "sqlite"]
+EXTENSIONS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".parquet": "parquet",
+    ".db": "sqlite",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
+}
+_TYPE = re.compile(r"[A-Za-z_][\w ,()\[\]<>\"]*")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h|d|w)")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class Watermark(BaseModel):
+    """How a table that grows is read on from where the last read ended."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str = Field(description="a column that grows with each new or changed row")
+    lookback: float | int | str = Field(
+        default=0,
+        description="how far before the last value to read again: a number, or a time such as 90s, 15m, 2h, 1d",
+    )
+
+    @property
+    def lookback_s(self) -> float | None:
+        """The lookback in seconds, or None when it is a number in the column's own unit."""
+        found = _DURATION.fullmatch(self.lookback) if isinstance(self.lookback, str) else None
+        return float(found[1]) * SECONDS[found[2]] if found else None
+
+
+class ReadParams(BaseModel):
+    """Params of `tabular.read`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str | list[str] = Field(description="a file, a glob or a list of them, relative to the project")
+    format: Format | None = Field(
+        default=None, description="csv, tsv, ndjson, parquet or sqlite; default: by the path's extension"
+    )
+    types: dict[str, str] = Field(
+        default_factory=dict, description="column: DuckDB type, where it should not be what the values suggest"
+    )
+    columns: list[str] = Field(default_factory=list, description="columns to keep, in this order; default: all")
+    names: list[str] = Field(default_factory=list, description="names of all columns, for csv and tsv without a header")
+    delimiter: str | None = Field(
+        default=None, min_length=1, max_length=1, description="between columns; default: a comma, in tsv a tab"
+    )
+    header: bool = Field(default=True, description="whether a csv or tsv file begins with the names of its columns")
+    null_values: list[str] = Field(
+        default_factory=list, description="texts that mean null in csv and tsv, beside nothing"
+    )
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = Field(default="utf-8", description="of csv and tsv files")
+    table: str | None = Field(default=None, description="the table to read, of a SQLite file")
+    query: str | None = Field(default=None, description="a SELECT to read, in SQLite's own SQL")
+    watermark: Watermark | None = Field(
+        default=None, description="read only rows that are new since the last run; SQLite with a key only"
+    )
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths as a list."""
+        return [self.path] if isinstance(self.path, str) else self.path
+
+
+class Read:
+    """See the module."""
+
+    name = "tabular.read"
+    version = 1
+    params = ReadParams
+    packages: tuple[str, ...] = ("duckdb", "pyarrow")
+    code: tuple[str, ...] = ()
+
+    def declare(self, params: ReadParams, scope: Scope) -> Declaration:
+        """Name the files. Raises ParamError for params that do not go together."""
+        for problem in _problems(params, scope):
+            raise problem
+        promise: Literal["watermark", "pure"] = "watermark" if params.watermark else "pure"
+        notes = ("rows older than the watermark are not read again: deletions there are not seen",)
+        return Declaration(
+            sources=tuple(params.paths),
+            recipe={"format": _format(params)},
+            notes=notes if params.watermark else (),
+            promise=promise,
+        )
+
+    def run(self, job: Job) -> Made:
+        """Read the files, in the order of their names."""
+        require("tabular", "duckdb", "pyarrow")
+        from mmetl.transforms.tabular.file_sources import read_files
+        from mmetl.transforms.tabular.sqlite_source import read_sqlite
+
+        params: ReadParams = job.params
+        kind = _format(params)
+        files = _files(job)
+        return read_sqlite(job, params, files[0]) if kind == "sqlite" else read_files(job, params, kind, files)
+
+
+def _format(params: ReadParams) -> Format:
+    if params.format is not None:
+        return params.format
+    found: dict[Format | None, str] = {}
+    for path in params.paths:
+        extension = os.path.splitext(path.lower().removesuffix(".gz"))[1]
+        found.setdefault(EXTENSIONS.get(extension), path)
+    if len(found) > 1:
+        raise ParamError(
+            f"the paths are of different formats: '{found.popitem()[1]}' and '{found.popitem()[1]}'",
+            help="use one task for each format",
+            param=("path",),
+        )
+    ((kind, path),) = found.items()
+    if kind is None:
+        raise ParamError(
+            f"the format of '{path}' is not known by its extension",
+            help="set `format`: csv, tsv, ndjson, parquet or sqlite",
+            param=("path",),
+        )
+    return kind
+
+
+def _problems(params: ReadParams, scope: Scope) -> Iterator[ParamError]:
+    """Yield what is wrong with the params, the first thing first."""
+    if scope.inputs:
+        yield ParamError("'tabular.read' takes no inputs", help="it reads files: move the task to `depends_on`")
+    if not params.paths:
+        yield ParamError("there is no path", help="name a file or a glob", param=("path",))
+    kind = _format(params)
+    for column, type_ in params.types.items():
+        if _TYPE.fullmatch(type_) is None:
+            yield ParamError(
+                f"'{type_}' is not a type",
+                help="write a type of DuckDB, such as DECIMAL(10,2)",
+                param=("types", column),
+            )
+    for name in ("names", "delimiter", "header", "null_values", "encoding"):
+        if kind not in {"csv", "tsv"} and getattr(params, name) != ReadParams.model_fields[name].get_default(
+            call_default_factory=True
+        ):
+            yield ParamError(
+                f"'{name}' is for csv and tsv, and this file is {kind}", help="leave it out", param=(name,)
+            )
+    if params.names and params.header:
+        yield ParamError("'names' is for files without a header", help="set `header: false`", param=("names",))
+    for name in ("table", "query", "watermark"):
+        if kind != "sqlite" and getattr(params, name) is not None:
+            yield ParamError(f"'{name}' is for SQLite, and this file is {kind}", help="leave it out", param=(name,))
+    if kind == "sqlite":
+        yield from _sqlite_problems(params, scope)
+
+
+def _sqlite_problems(params: ReadParams, scope: Scope) -> Iterator[ParamError]:
+    if len(params.paths) != 1 or re.search(r"[*?\[]", params.paths[0]):
+        yield ParamError("a SQLite read is of one file", help="use one task for each file", param=("path",))
+    if (params.table is None) == (params.query is None):
+        yield ParamError(
+            "a SQLite read needs a table or a query, and not both",
+            help="set `table: NAME` or `query: select ...`",
+            param=("query",) if params.query else (),
+        )
+    if params.watermark is None:
+        return
+    if not scope.key:
+        yield ParamError(
+            "a read with a watermark needs a key",
+            help="set `key:` to the columns that name a row",
+            param=("watermark",),
+        )
+    if isinstance(params.watermark.lookback, str) and params.watermark.lookback_s is None:
+        yield ParamError(
+            f"'{params.watermark.lookback}' is not a lookback",
+            help="write a number, or a time such as 90s, 15m, 2h, 1d",
+            param=("watermark", "lookback"),
+        )
+
+
+def _files(job: Job) -> Sequence[Path]:
+    """Return the files of all sources, sorted by bytes. Raises TaskError when one is missing."""
+    found = sorted({path for paths in job.sources.values() for path in paths}, key=os.fsencode)
+    for source, paths in job.sources.items():
+        missing = [p for p in paths if not p.exists()]
+        if missing or not paths:
+            raise TaskError(f"there is no file '{source}'", help="paths are relative to the project's folder")
+    return found
+
+
+READ = Read()

@@ -1,0 +1,120 @@
+"""`tabular.sql`: one query over the tables of other tasks, run by DuckDB, closed and reproducible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
+from mmetl.engines.packages import require
+from mmetl.errors import ParamError
+from mmetl.utils.text import near
+
+MEMORY = r"^\d+(\.\d+)? ?([KMGT]i?)?B$"
+
+
+class SqlParams(BaseModel):
+    """Params of `tabular.sql`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sql: str = Field(description="one query in DuckDB's dialect; the tables that it names are tasks of this pipeline")
+    reproducible: bool = Field(
+        default=True, description="run on one thread where more could change the result; false: always on all threads"
+    )
+    volatile: bool = Field(default=False, description="allow functions such as now() and random()")
+    memory_limit: str | None = Field(
+        default=None, pattern=MEMORY, description="memory above which the query spills to disk, such as 2GB"
+    )
+
+
+class Sql:
+    """See the module."""
+
+    name = "tabular.sql"
+    version = 1
+    params = SqlParams
+    packages: tuple[str, ...] = ("duckdb", "pyarrow")
+    code: tuple[str, ...] = ()
+
+    def declare(self, params: SqlParams, scope: Scope) -> Declaration:
+        """Find the tables of the query. Raises ParamError for one that is no task."""
+        require("tabular", "sqlglot")
+        from mmetl.engines.sql import Mention, analyse
+
+        found = analyse(params.sql, volatile=params.volatile)
+        known = scope.inputs or {task: task for task in scope.tasks - {scope.task}}
+        by_name = {alias.lower(): alias for alias in known}
+
+        def task_of(mention: Mention) -> str:
+            if mention.name.lower() in by_name:
+                return known[by_name[mention.name.lower()]]
+            raise _unknown(mention.name, mention.offset, scope, known)
+
+        tables = {m.name.lower(): task_of(m) for m in found.tables}
+        unused = [alias for alias in scope.inputs if alias.lower() not in tables]
+        if unused:
+            raise ParamError(
+                f"input '{unused[0]}' is not read by the query",
+                help="name it in the SQL, or move it to `depends_on` if only the order matters",
+                param=("sql",),
+            )
+        notes = (
+            tuple(f"may run on one thread: {reason}" for reason in found.single_thread) if params.reproducible else ()
+        )
+        aliases = {} if scope.inputs else tables
+        return Declaration(tables=aliases, recipe={"sql": found.canonical, "memory_limit": None}, notes=notes)
+
+    def run(self, job: Job) -> Made:
+        """Run the query and keep its result."""
+        require("tabular", "duckdb", "pyarrow", "sqlglot")
+        from mmetl.engines.duckdb import session
+        from mmetl.engines.sql import analyse
+        from mmetl.transforms.tabular.results import buckets_of, store_query
+
+        params: SqlParams = job.params
+        found = analyse(params.sql, volatile=params.volatile, exact=exact_columns(job.inputs.values()))
+        alone = params.reproducible and bool(found.single_thread)
+        with session(
+            job.scratch,
+            tables=job.inputs,
+            threads=1 if alone else job.threads,
+            memory_limit=params.memory_limit,
+            on_cancel=job.on_cancel,
+        ) as db:
+            names = [name for name, _ in db.columns(found.body, found.body)]
+            sql = found.break_ties(len(names)) if found.ordered else found.body
+            return store_query(job, db, sql, names, ordered=found.ordered, buckets=buckets_of(job))
+
+
+def exact_columns(tables: Iterable[Table]) -> frozenset[str]:
+    """Return the lower-case names of columns that hold integers or decimals in every table that has them."""
+    exact: set[str] = set()
+    other: set[str] = set()
+    for table in tables:
+        for column in table.manifest.columns:
+            if "<" in column.type:
+                return frozenset()  # a struct may be unpacked into columns of any name
+            is_exact = column.type.startswith(("int", "uint", "decimal"))
+            (exact if is_exact else other).add(column.name.lower())
+    return frozenset(exact - other)
+
+
+def _unknown(name: str, offset: int, scope: Scope, known: Mapping[str, str]) -> ParamError:
+    if name.lower() == scope.task and not scope.inputs:
+        return ParamError(
+            f"the query reads '{name}', which is this task itself",
+            help="read another task, or give this one another name",
+            param=("sql",),
+            offset=offset,
+        )
+    meant = near(name, known)
+    what = f"'{name}' is not one of this task's inputs" if scope.inputs else f"there is no task '{name}'"
+    rest = (
+        f"the inputs are: {', '.join(scope.inputs)}" if scope.inputs else "a query reads tasks of this pipeline by name"
+    )
+    return ParamError(what, help=f"did you mean '{meant}'? {rest}" if meant else rest, param=("sql",), offset=offset)
+
+
+SQL = Sql()
