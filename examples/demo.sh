@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# The main job on real data: run, edit, run again, kill, resume. Works in a copy, and stops at the first broken promise.
+# Usage: bash examples/demo.sh BIN_DIR      (the folder that holds `mmetl` and `python`)
+set -euo pipefail
+
+bin=$(cd "${1:?usage: bash examples/demo.sh BIN_DIR}" && pwd)
+mmetl=$bin/mmetl python=$bin/python
+here=$(cd "$(dirname "$0")" && pwd)
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+mkdir "$copy/examples"
+cp -R "$here/data" "$here/pipelines" "$here/transforms.py" "$copy/examples/"
+cp "$here/../mmetl.yml" "$here/../dodo.py" "$copy/"
+cd "$copy"
+
+main=examples/pipelines/tabular_only.yaml
+rows=examples/data/peps/standards-track.csv
+all=peps,authors,decades,prolific,released,releases,decades_csv,prolific_csv,releases_csv,report
+cone=peps,decades,prolific,released,releases,decades_csv,releases_csv,report
+
+title() { printf '\n== %s\n' "$*"; }
+say() { printf '   $ mmetl %s\n' "$*"; "$mmetl" "$@" 2>&1 | sed 's/^/   /'; }
+fail() { printf 'NOT AS PROMISED: %s\n' "$*"; exit 1; }
+
+# expect [ran=a,b] [restored=c]: what the latest run did. Every task that is not named was fresh.
+expect() { "$mmetl" status --json | "$python" check.py "$@"; }
+cat > check.py <<'PY'
+import json, sys
+
+run = json.load(sys.stdin)
+wanted = {}
+for word in sys.argv[1:]:
+    outcome, _, names = word.partition("=")
+    wanted.update(dict.fromkeys(names.split(","), outcome))
+found = {t["task"]: t["outcome"] for t in run["tasks"]}
+broken = [f"{t} was {o}, not {wanted.get(t, 'fresh')}" for t, o in found.items() if o != wanted.get(t, "fresh")]
+if broken or run["status"] != "succeeded" or not wanted.keys() <= found.keys():
+    sys.exit(f"NOT AS PROMISED: the run {run['status']}; {'; '.join(broken)}")
+PY
+
+title "1. The first run computes everything"
+say run $main
+expect ran=$all
+printf '\n'
+sed 's/^/   /' examples/out/decades.csv
+
+title "2. Nothing changed, so nothing is done"
+say run $main
+expect
+
+title "3. One row of one file is edited: PEP 802 is accepted. What depends on it runs"
+cp $rows before.csv
+sed 's/^\(802,.*\),Draft,/\1,Final,/' before.csv > $rows
+cmp -s before.csv $rows && fail "the edit changed nothing"
+say why decades
+say run $main
+expect ran=$cone
+echo "   (prolific_csv stays fresh: the list of authors came out the same)"
+
+title "4. The row is changed back: earlier outputs are put back, nothing is computed"
+cp before.csv $rows
+say run $main
+expect restored=$cone
+
+title "5. A comment is added to the code: nothing is done"
+sed 's/^def add_release/# Only the first release counts.\n&/' examples/transforms.py > edited.py
+cmp -s edited.py examples/transforms.py && fail "the edit changed nothing"
+cp edited.py examples/transforms.py
+say run $main
+expect
+
+title "6. One output is deleted, another one tampered with: both are put back"
+rm examples/out/decades.csv
+echo "Nobody,1000,1000,1900,1900" >> examples/out/prolific.csv
+say why prolific_csv
+say run $main
+expect restored=decades_csv,prolific_csv
+grep -q Nobody examples/out/prolific.csv && fail "the tampered output is still there"
+
+title "7. A run is killed with -9 in the middle, and resumed: finished tasks are not done again"
+{
+  printf 'version: 1\nname: slow\ntasks:\n'
+  for n in 2 3 4 5 6 7; do
+    printf '  step_%d:\n    transform: shell.run\n    params:\n' $n
+    printf '      command: sleep 0.4; grep -c "^%d" %s > examples/out/step_%d.txt\n' $n $rows $n
+    printf '      inputs: [%s]\n      outputs: [examples/out/step_%d.txt]\n' $rows $n
+  done
+} > examples/pipelines/slow.yaml
+"$mmetl" run slow > /dev/null 2>&1 &
+killed=$!
+for _ in $(seq 200); do [ -s examples/out/step_4.txt ] && break; sleep 0.05; done
+sleep 0.2
+kill -9 $killed
+wait $killed 2> /dev/null || true
+"$mmetl" status --json > killed.json
+say status
+say run slow
+"$mmetl" status --json > resumed.json
+"$python" - <<'PY'
+import json, sys
+
+killed, resumed = (json.load(open(f)) for f in ("killed.json", "resumed.json"))
+before, after = ({t["task"] for t in run["tasks"] if t["outcome"] == "ran"} for run in (killed, resumed))
+every = {t["task"] for t in killed["tasks"]}
+if killed["status"] != "crashed" or resumed["status"] != "succeeded" or not before or before & after or before | after != every:
+    sys.exit(f"NOT AS PROMISED: {killed['status']} after {sorted(before)}, then {resumed['status']}: {sorted(after)}")
+print(f"   ({len(before)} tasks had finished when the run was killed, the other {len(after)} ran now)")
+PY
+for n in 2 3 4 5 6 7; do
+  [ "$(cat examples/out/step_$n.txt)" = "$(grep -c "^$n" $rows)" ] || fail "step_$n.txt is wrong"
+done
+rm examples/pipelines/slow.yaml
+
+title "8. Plain doit knows the same tasks and takes the same decisions"
+echo "   \$ doit run"
+"$python" -m doit run | sed 's/^/   /'
+"$python" -m doit run | grep -qv '^-- ' && fail "doit found something to do"
+
+title "9. What a task made"
+say show releases --limit 3
+
+printf '\nAll of it was as promised.\n'

@@ -1,0 +1,191 @@
+"""What must never go wrong, each in the smallest project that shows it."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from inside import Hook, run_here, tree, worked, write_pipeline
+from layered import DODO, DOORS
+
+from mmetl.cache.artifacts import PartStore, part_path
+from mmetl.cache.fingerprints import FileCache, hash_file
+
+# An action that does what `../act.py` says, in the middle of its work: after its inputs were fingerprinted.
+ACTION = """\
+import glob, os, pathlib
+
+def build():
+    act = pathlib.Path("../act.py")
+    if act.exists():
+        exec(act.read_text(), {"during": True, "out": None})
+    texts = [pathlib.Path(p).read_text() for p in sorted(glob.glob("src/*"))]
+    pathlib.Path("out.txt").write_text("".join(texts))
+    after = pathlib.Path("../after.py")
+    if after.exists():
+        exec(after.read_text(), {})
+"""
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A task that writes all files of `src` into one."""
+    root = tmp_path / "project"
+    (root / "src").mkdir(parents=True)
+    (root / "src/a").write_text("one ")
+    (root / "src/b").write_text("two ")
+    (root / "work.py").write_text(ACTION)
+    (root / "dodo.py").write_text(DODO)
+    params = {"function": "work:build", "inputs": ["src/*"], "outputs": ["out.txt"]}
+    write_pipeline(root, {"join": {"transform": "python.run", "params": params}})
+    return root
+
+
+def run_in(root: Path, door: str, *arguments: str) -> None:
+    program, command, _ = DOORS[door]
+    argv = [sys.executable, "-m", program, command, *arguments]
+    done = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+EDITS = {
+    "edited": ("open('src/a', 'w').write('ten ')", "(ROOT / 'src/a').write_text('one ')"),
+    "edited, same length and same time": (
+        "st = os.stat('src/a'); open('src/a', 'w').write('ten '); os.utime('src/a', ns=(0, st.st_mtime_ns))",
+        "(ROOT / 'src/a').write_text('one ')",
+    ),
+    "replaced": (
+        "open('new', 'w').write('ten '); os.rename('new', 'src/a')",
+        "(ROOT / 'src/a').write_text('one ')",
+    ),
+    "added": ("open('src/c', 'w').write('six ')", "(ROOT / 'src/c').unlink()"),
+    "deleted": ("os.unlink('src/b')", "(ROOT / 'src/b').write_text('two ')"),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_source_edited_during_the_run_and_reverted_before_the_next(project, edit, door):
+    """What was made of the edited source is neither fresh nor ever restored."""
+    during, revert = EDITS[edit]
+    act = project.parent / "act.py"
+    act.write_text(f"import os\n{during}\n")
+    run_in(project, door)
+    act.unlink()
+    assert (project / "out.txt").read_text() != "one two "
+    exec(revert, {"ROOT": project})
+    run_in(project, door)
+    assert (project / "out.txt").read_text() == "one two "
+    assert worked(run_here(project)) == {}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_source_edited_and_reverted_within_the_run(project, edit):
+    """The source has its old bytes when the action ends, but they are not the ones that were read."""
+    during, revert = EDITS[edit]
+    (project.parent / "act.py").write_text(f"import os\n{during}\n")
+    (project.parent / "after.py").write_text(f"import pathlib\nROOT = pathlib.Path()\n{revert}\n")
+    run_here(project)
+    assert (project / "out.txt").read_text() != "one two "
+    (project.parent / "act.py").unlink()
+    (project.parent / "after.py").unlink()
+    assert worked(run_here(project)) == {"join": "ran"}
+    assert (project / "out.txt").read_text() == "one two "
+    assert worked(run_here(project)) == {}
+
+
+@pytest.mark.parametrize("reverted", [True, False], ids=["reverted", "kept"])
+def test_a_source_edited_between_the_decision_and_the_action(project, reverted):
+    """The action reads other bytes than those that were fingerprinted."""
+    source = project / "src/a"
+    run_here(project, Hook(lambda: source.write_text("ten ")))
+    assert (project / "out.txt").read_text() == "ten two "
+    if reverted:
+        source.write_text("one ")
+    assert worked(run_here(project)) == {"join": "ran"}
+    assert (project / "out.txt").read_text() == ("one two " if reverted else "ten two ")
+    assert worked(run_here(project)) == {}
+
+
+def test_code_edited_between_the_decision_and_the_action(project):
+    """The function that ran is not the one whose fingerprint is in the recipe: the result is not taken for its own."""
+    code = project / "work.py"
+    run_here(project, Hook(lambda: code.write_text(ACTION.replace('"".join', '"-".join'))))
+    assert (project / "out.txt").read_text() == "one -two "
+    code.write_text(ACTION)
+    run_here(project)
+    assert (project / "out.txt").read_text() == "one two "
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_task_is_invalidated_before_its_action_starts(tmp_path, door, jobs):
+    """Inside the action, another process already reads 'started': a kill from here on leaves the task stale."""
+    (tmp_path / "dodo.py").write_text(DODO)
+    (tmp_path / "source").write_text("one")
+
+    (tmp_path / "look.sh").write_text(
+        f"{sys.executable} -c \"import sqlite3; print([r[0] for r in sqlite3.connect('.mmetl/state.db').execute("
+        f"\\\"select state from tasks where task = '$1'\\\")])\" > $1.txt; cat source >> $1.txt\n"
+    )
+
+    names = ["first", "second"]
+    commands = {
+        n: {"command": ["sh", "look.sh", n], "inputs": ["source", *([] if n == "first" else ["first.txt"])]}
+        for n in names
+    }
+    write_pipeline(
+        tmp_path, {n: {"transform": "shell.run", "params": {**commands[n], "outputs": [f"{n}.txt"]}} for n in names}
+    )
+    arguments = [] if jobs == 1 else [DOORS[door][2], "2"]
+    run_in(tmp_path, door, *arguments)
+    assert {n: (tmp_path / f"{n}.txt").read_text() for n in names} == {n: "[]\none" for n in names}
+    (tmp_path / "source").write_text("two")
+    run_in(tmp_path, door, *arguments)
+    assert {n: (tmp_path / f"{n}.txt").read_text() for n in names} == {n: "['started']\ntwo" for n in names}
+    states = sqlite3.connect(tmp_path / ".mmetl/state.db").execute("select task, state from tasks order by task")
+    assert states.fetchall() == [("first", "done"), ("second", "done")]
+
+
+def test_a_failed_action_leaves_the_task_stale(project):
+    """After a failure nothing of an earlier success is taken for fresh, though inputs and outputs are as they were."""
+    run_here(project)
+    before = tree(project / "src")
+    (project.parent / "act.py").write_text("raise SystemError('no')")
+    (project / "src/a").write_text("six ")
+    with pytest.raises(AssertionError, match="SystemError: no"):
+        run_here(project)
+    (project.parent / "act.py").unlink()
+    (project / "src/a").write_text("one ")
+    assert tree(project / "src") == before
+    assert set(worked(run_here(project))) == {"join"}
+    assert (project / "out.txt").read_text() == "one two "
+
+
+def test_a_rewrite_within_the_same_tick_is_noticed(tmp_path):
+    """A file hashed right after it was written may be written again with the same size, time and inode."""
+    path = tmp_path / "source"
+    for n in range(300):
+        path.write_text(f"{n:6d}")
+        cache = FileCache(str(tmp_path), {})
+        cache.observe(["source"])
+        path.write_text(f"{n:6x}".replace(" ", "_"))
+        assert FileCache(str(tmp_path), cache.known).fingerprint("source") == hash_file(str(path)), n
+
+
+@pytest.mark.parametrize("what", ["output", "part"])
+def test_a_write_right_after_ours_is_noticed(tmp_path, what):
+    """Files that we wrote are known at once, without being hashed again; yet a change in the same tick is seen."""
+    output = tmp_path / "output"
+    for n in range(300):
+        output.unlink(missing_ok=True)
+        output.write_text(f"{n:6d}")
+        files = FileCache(str(tmp_path), {})
+        part = PartStore(files).take("output", cached=True)
+        changed = "output" if what == "output" else part_path(part.fingerprint)
+        assert changed in files.known
+        (tmp_path / changed).write_text(f"{n:6x}".replace(" ", "_"))
+        assert FileCache(str(tmp_path), files.known).fingerprint(changed) != part.fingerprint, n

@@ -1,0 +1,288 @@
+"""`dry-run` takes the decision that `run` takes, and says exactly why."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from conftest import Project
+
+TASKS = """\
+  first:
+    transform: python.run
+    params: {function: "steps:copy", args: {source: in.txt, target: out/first.txt}, inputs: [in.txt], outputs: [out/first.txt]}
+    env: [MODE]
+  second:
+    transform: python.run
+    params: {function: "steps:copy", args: {source: out/first.txt, target: out/second.txt}, inputs: [out/first.txt], outputs: [out/second.txt]}
+  other:
+    transform: shell.run
+    params: {command: "echo ${var:word} > out/other.txt", outputs: [out/other.txt]}
+    files: [docs/*.md]
+"""
+VARS = "vars: {word: hi}\n"
+
+
+def change_task(old: str, new: str) -> Callable[[Project], None]:
+    return lambda p: p.edit("pipeline.yaml", old, new)
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Project], None]:
+    return lambda p: p.edit(path, old, new)
+
+
+def write(path: str, text: str) -> Callable[[Project], object]:
+    return lambda p: p.write(path, text)
+
+
+def remove(path: str) -> Callable[[Project], None]:
+    return lambda p: (p.root / path).unlink()
+
+
+def parts_of(project: Project, task: str) -> list[Path]:
+    """Return the files of a task's parts, found by content."""
+    wanted = (project.root / "out" / f"{task}.txt").read_bytes()
+    return [f for f in (project.root / ".mmetl/parts").glob("*/*") if f.read_bytes() == wanted]
+
+
+def lose_parts(project: Project) -> None:
+    found = parts_of(project, "first")
+    assert len(found) == 1
+    found[0].unlink()
+
+
+def damage_parts(project: Project) -> None:
+    (part,) = parts_of(project, "first")
+    part.write_bytes(b"?" * len(part.read_bytes()))
+
+
+def both(*steps: Callable[[Project], object]) -> Callable[[Project], None]:
+    def go(project: Project) -> None:
+        for step in steps:
+            step(project)
+
+    return go
+
+
+def old_age(project: Project) -> None:
+    project.edit("pipeline.yaml", "    env: [MODE]\n", "    env: [MODE]\n    max_age: 1s\n")
+    time.sleep(1.05)
+
+
+def rename(project: Project) -> None:
+    project.edit("pipeline.yaml", "  second:\n", "  last:\n")
+
+
+def reverted(project: Project) -> None:
+    project.write("in.txt", "changed for a while")
+    assert project.run()["first"] == "ran"
+    project.write("in.txt", "hello")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is done to a project that is up to date, and what `run` makes of it.
+
+    Attributes:
+        change: what is done.
+        outcomes: of `run`, of the tasks that are not fresh.
+        reasons: as `dry-run` gives them.
+        dry: where it differs: tasks that `dry-run` must call "ran", since they wait.
+    """
+
+    change: Callable[[Project], object]
+    outcomes: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+    argv: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    dry: dict[str, str] = field(default_factory=dict)
+
+
+WAITS = {"second": ["waits for first"]}
+WAITING = {"second": "ran"}
+BOTH_RAN = {"first": "ran", "second": "ran"}
+
+CASES = {
+    "nothing": Case(lambda _: None),
+    "touched input": Case(lambda p: os.utime(p.root / "in.txt", (1, 1))),
+    "input rewritten with the same bytes": Case(write("in.txt", "hello")),
+    "edited input": Case(write("in.txt", "world"), BOTH_RAN, {"first": ["in.txt changed"], **WAITS}),
+    "cutoff": Case(write("in.txt", "HELLO"), {"first": "ran"}, {"first": ["in.txt changed"], **WAITS}, dry=WAITING),
+    "comment in code": Case(edit("steps.py", "# a comment", "# another comment")),
+    "docstring in code": Case(edit("steps.py", '"""Write the loud text of a file."""', '"""Write."""')),
+    "constant": Case(
+        edit("steps.py", 'MARK = "!"', 'MARK = "?"'),
+        BOTH_RAN,
+        {"first": ["code steps.py:MARK changed"], "second": ["code steps.py:MARK changed"]},
+    ),
+    "helper": Case(
+        edit("helpers.py", "upper", "lower"),
+        BOTH_RAN,
+        {"first": ["code helpers.py:loud changed"], "second": ["code helpers.py:loud changed"]},
+    ),
+    "changed param": Case(
+        change_task("echo ", "printf "),
+        {"other": "ran"},
+        {"other": ["params.command changed: echo hi > out/other.txt -> printf hi > out/other.txt"]},
+    ),
+    "--var": Case(
+        lambda _: None,
+        {"other": "ran"},
+        {"other": ["params.command changed: echo hi > out/other.txt -> echo ho > out/other.txt"]},
+        argv=("--var", "word=ho"),
+    ),
+    "new file": Case(write("docs/b.md", "b"), {"other": "ran"}, {"other": ["docs/b.md is new"]}),
+    "removed file": Case(
+        both(write("docs/b.md", "b"), lambda p: p.run(), remove("docs/b.md"), remove("out/other.txt")),
+        {"other": "restored"},
+        {"other": ["docs/b.md is gone", "output out/other.txt was deleted"]},
+    ),
+    "hidden file": Case(write("docs/.b.md", "b")),
+    "deleted output": Case(
+        remove("out/second.txt"), {"second": "restored"}, {"second": ["output out/second.txt was deleted"]}
+    ),
+    "deleted output in the middle": Case(
+        remove("out/first.txt"),
+        {"first": "restored"},
+        {"first": ["output out/first.txt was deleted"], **WAITS},
+        dry=WAITING,
+    ),
+    "tampered output": Case(
+        write("out/second.txt", "hacked"),
+        {"second": "restored"},
+        {"second": ["output out/second.txt was changed by something else"]},
+    ),
+    "deleted manifest": Case(
+        remove(".mmetl/manifests/p/second.json"),
+        {"second": "restored"},
+        {"second": ["its manifest is missing or was changed"]},
+    ),
+    "deleted part": Case(
+        lose_parts, {"first": "restored"}, {"first": ["1 of its parts are missing or damaged"], **WAITS}, dry=WAITING
+    ),
+    "damaged part": Case(
+        damage_parts, {"first": "restored"}, {"first": ["1 of its parts are missing or damaged"], **WAITS}, dry=WAITING
+    ),
+    "lost part and output": Case(
+        both(lose_parts, remove("out/first.txt")),
+        {"first": "ran"},
+        {"first": ["output out/first.txt was deleted", "1 of its parts are missing or damaged"], **WAITS},
+        dry=WAITING,
+    ),
+    "forced": Case(
+        lambda _: None, {"first": "ran"}, {"first": ["--force"], **WAITS}, argv=("--force", "--select", "first")
+    ),
+    "forced with what needs it": Case(
+        lambda _: None,
+        {"first": "ran"},
+        {"first": ["--force"], **WAITS},
+        ("--force", "--select", "first+"),
+        dry=WAITING,
+    ),
+    "all forced": Case(
+        lambda _: None,
+        {"first": "ran", "second": "ran", "other": "ran"},
+        {"first": ["--force"], "second": ["--force"], "other": ["--force"]},
+        argv=("--force",),
+    ),
+    "always": Case(
+        change_task("    env: [MODE]\n", "    env: [MODE]\n    always: true\n"),
+        {"first": "ran"},
+        {"first": ["always: true"], **WAITS},
+        dry=WAITING,
+    ),
+    "environment variable": Case(
+        lambda _: None,
+        {"first": "ran"},
+        {"first": ["environment variable MODE was set"], **WAITS},
+        env={"MODE": "x"},
+        dry=WAITING,
+    ),
+    "renamed task": Case(rename, {"last": "restored"}, {"last": ["it never ran"]}),
+    "reverted edit": Case(
+        reverted, {"first": "restored", "second": "restored"}, {"first": ["in.txt changed"], **WAITS}, dry=WAITING
+    ),
+    "missing input": Case(
+        remove("in.txt"), {"first": "failed", "second": "blocked"}, {"first": ["input in.txt is missing"], **WAITS}
+    ),
+    "tags, description and retries": Case(
+        change_task("    env: [MODE]\n", "    env: [MODE]\n    tags: [x]\n    description: y\n    retries: 2\n")
+    ),
+}
+
+
+@pytest.fixture
+def settled(project: Project) -> Project:
+    """A project that is up to date, with three tasks."""
+    project.write("docs/a.md", "a")
+    project.tasks(TASKS)
+    project.edit("pipeline.yaml", "tasks:\n", VARS + "tasks:\n")
+    assert set(project.run().values()) == {"ran"}
+    return project
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_dry_run_decides_as_run_does(settled: Project, case: Case) -> None:
+    """The preview and the run agree; the reasons are the exact cause; a second run is fresh."""
+    case.change(settled)
+    asked = settled.fast("dry-run", "--json", *case.argv, env=case.env)
+    assert settled.fast("dry-run", "--json", *case.argv, env=case.env).out == asked.out
+    done = settled.fast("run", "--json", *case.argv, env=case.env)
+    assert {t: o for t, o in done.outcomes().items() if o != "fresh"} == case.outcomes
+    expected = {t: o for t, o in {**case.outcomes, **case.dry}.items() if t in asked.outcomes()}
+    assert {t: o for t, o in asked.outcomes().items() if o != "fresh"} == expected
+    assert asked.reasons() == {t: r for t, r in case.reasons.items() if t in asked.outcomes()}
+    if "failed" not in case.outcomes.values() and "--force" not in case.argv:
+        again = settled.run(*case.argv, env=case.env)
+        always = {t for t, r in case.reasons.items() if r == ["always: true"]}
+        assert {t for t, o in again.items() if o != "fresh"} == always
+
+
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.reasons and not c.argv])
+def test_why_names_the_cause(settled: Project, name: str) -> None:
+    """`why` gives the same reasons as `dry-run`, one on a line."""
+    case = CASES[name]
+    case.change(settled)
+    for task, reasons in case.reasons.items():
+        said = settled.fast("why", task, env=case.env).out.splitlines()
+        assert [line.removeprefix("  - ") for line in said[1 : 1 + len(reasons)]] == reasons
+        assert said[0] == f"p:{task} " + ("waits" if reasons[0].startswith("waits for") else "is stale")
+
+
+def test_never_ran(project: Project) -> None:
+    """Before the first run everything is stale; the second task waits for nothing that it could know."""
+    asked = project.fast("dry-run", "--json", "--exit-code")
+    assert asked.code == 10
+    assert asked.outcomes() == {"first": "ran", "second": "ran"}
+    assert asked.reasons() == {"first": ["it never ran"], "second": ["it never ran"]}
+    assert project.fast("why", "first").out == "p:first is stale\n  - it never ran\n"
+    assert project.run() == {"first": "ran", "second": "ran"}
+    assert project.fast("dry-run", "--exit-code").code == 0
+    assert project.fast("why", "p:second").out.startswith("p:second is fresh\n  last built ")
+
+
+def test_max_age(project: Project) -> None:
+    """A task older than its max_age runs again, and its age is counted from when it was built."""
+    project.edit("pipeline.yaml", "  second:\n", "    max_age: 1s\n  second:\n")
+    project.run()
+    assert project.run() == {"first": "fresh", "second": "fresh"}
+    time.sleep(1.1)
+    assert project.dry() == {"first": "ran", "second": "ran"}
+    reasons = project.fast("dry-run", "--json").reasons()["first"]
+    assert reasons == ["older than its max_age (1 s > 1 s)"]
+    assert project.run() == {"first": "ran", "second": "fresh"}
+
+
+def test_failed_last_time(project: Project) -> None:
+    """A failed task is stale, though nothing changed since."""
+    project.run()
+    project.edit("steps.py", "    # a comment", "    assert source != 'in.txt'")
+    assert project.run() == {"first": "failed", "second": "blocked"}
+    assert project.fast("dry-run", "--json").reasons()["first"][0].startswith("code steps.py:copy changed")
+    project.edit("steps.py", "    assert source != 'in.txt'", "    # a comment")
+    assert project.fast("dry-run", "--json").reasons()["first"] == ["output out/first.txt was deleted"]
+    assert project.run()["first"] == "restored"

@@ -1,0 +1,295 @@
+"""What is wrong with a pipeline is told whole: what, where, and how to mend it."""
+
+from __future__ import annotations
+
+import pytest
+
+from conftest import Project
+
+HEAD = "version: 1\nname: p\ntasks:\n"
+
+ERRORS: dict[str, tuple[str, str]] = {
+    "unknown transform": (
+        "  a: {transform: shel.run, params: {command: x}}\n",
+        """\
+pipeline.yaml:4:18: error: no transform is named 'shel.run'
+   4 |   a: {transform: shel.run, params: {command: x}}
+     |                  ^
+help: did you mean 'shell.run'? known: python.run, shell.run, tabular.python, tabular.read, tabular.sql, tabular.write
+""",
+    ),
+    "unknown param": (
+        "  a:\n    transform: shell.run\n    params: {comand: x}\n",
+        """\
+pipeline.yaml:6:5: error: task 'a' needs param 'command'
+   6 |     params: {comand: x}
+     |     ^
+help: 'shell.run' takes: inputs, outputs, command
+
+pipeline.yaml:6:14: error: task 'a' has no param 'comand'
+   6 |     params: {comand: x}
+     |              ^
+help: did you mean 'command'? 'shell.run' takes: inputs, outputs, command
+""",
+    ),
+    "wrong type": (
+        "  a: {transform: shell.run, params: {command: x, outputs: o.txt}}\n",
+        """\
+pipeline.yaml:4:59: error: 'outputs' is 'o.txt', expected a list
+   4 |   a: {transform: shell.run, params: {command: x, outputs: o.txt}}
+     |                                                           ^
+""",
+    ),
+    "unknown input": (
+        "  flights: {transform: shell.run, params: {command: x}}\n"
+        "  late: {transform: shell.run, inputs: [flight], params: {command: x}}\n",
+        """\
+pipeline.yaml:5:41: error: task 'late' reads 'flight', which is not a task of this pipeline
+   5 |   late: {transform: shell.run, inputs: [flight], params: {command: x}}
+     |                                         ^
+help: did you mean 'flights'?
+""",
+    ),
+    "unknown input under an alias": (
+        "  flights: {transform: shell.run, params: {command: x}}\n"
+        "  late:\n    transform: shell.run\n    inputs:\n      f: nothing_like_it\n    params: {command: x}\n",
+        """\
+pipeline.yaml:8:10: error: task 'late' reads 'nothing_like_it', which is not a task of this pipeline
+   8 |       f: nothing_like_it
+     |          ^
+help: tasks: flights
+""",
+    ),
+    "unknown depends_on": (
+        "  a: {transform: shell.run, params: {command: x}}\n"
+        "  b:\n    transform: shell.run\n    depends_on:\n    - a\n    - c\n    params: {command: x}\n",
+        """\
+pipeline.yaml:9:7: error: task 'b' reads 'c', which is not a task of this pipeline
+   9 |     - c
+     |       ^
+help: tasks: a
+""",
+    ),
+    "self input": (
+        "  a: {transform: shell.run, inputs: [a], params: {command: x}}\n",
+        """\
+pipeline.yaml:4:38: error: task 'a' cannot read itself
+   4 |   a: {transform: shell.run, inputs: [a], params: {command: x}}
+     |                                      ^
+""",
+    ),
+    "cycle": (
+        "  a: {transform: shell.run, inputs: [c], params: {command: x}}\n"
+        "  b: {transform: shell.run, inputs: [a], params: {command: x}}\n"
+        "  c: {transform: shell.run, inputs: [b], params: {command: x}}\n",
+        """\
+pipeline.yaml:5:3: error: tasks need each other in a circle: b -> c -> a -> b
+   5 |   b: {transform: shell.run, inputs: [a], params: {command: x}}
+     |   ^
+help: each needs the one before it; remove one of these inputs
+""",
+    ),
+    "cycle through files": (
+        "  a: {transform: shell.run, params: {command: x, inputs: [b.txt], outputs: [a.txt]}}\n"
+        "  b: {transform: shell.run, params: {command: x, inputs: ['a*'], outputs: [b.txt]}}\n",
+        """\
+pipeline.yaml:5:3: error: tasks need each other in a circle: b -> a -> b
+   5 |   b: {transform: shell.run, params: {command: x, inputs: ['a*'], outputs: [b.txt]}}
+     |   ^
+help: each needs the one before it; remove one of these inputs
+""",
+    ),
+    "two producers": (
+        "  a: {transform: shell.run, params: {command: x, outputs: [o.txt]}}\n"
+        "  b: {transform: shell.run, params: {command: x, outputs: [./o.txt]}}\n",
+        """\
+pipeline.yaml:5:60: error: tasks 'a' and 'b' both write 'o.txt'
+   5 |   b: {transform: shell.run, params: {command: x, outputs: [./o.txt]}}
+     |                                                            ^
+help: give each its own file
+""",
+    ),
+    "output outside the project": (
+        "  a: {transform: shell.run, params: {command: x, outputs: [../o.txt]}}\n",
+        """\
+pipeline.yaml:4:60: error: '../o.txt' cannot be an output
+   4 |   a: {transform: shell.run, params: {command: x, outputs: [../o.txt]}}
+     |                                                            ^
+help: an output is one file inside the project, not in .mmetl/, without wildcards
+""",
+    ),
+    "absolute output": (
+        "  a: {transform: shell.run, params: {command: x, outputs: [ok.txt, /tmp/o.txt]}}\n",
+        """\
+pipeline.yaml:4:68: error: '/tmp/o.txt' cannot be an output
+   4 |   a: {transform: shell.run, params: {command: x, outputs: [ok.txt, /tmp/o.txt]}}
+     |                                                                    ^
+help: an output is one file inside the project, not in .mmetl/, without wildcards
+""",
+    ),
+    "output in the state folder": (
+        "  a: {transform: shell.run, params: {command: x, outputs: [d/../.mmetl/o.txt]}}\n",
+        """\
+pipeline.yaml:4:60: error: 'd/../.mmetl/o.txt' cannot be an output
+   4 |   a: {transform: shell.run, params: {command: x, outputs: [d/../.mmetl/o.txt]}}
+     |                                                            ^
+help: an output is one file inside the project, not in .mmetl/, without wildcards
+""",
+    ),
+    "glob as output": (
+        "  a: {transform: shell.run, params: {command: x, outputs: ['*.txt']}}\n",
+        """\
+pipeline.yaml:4:60: error: '*.txt' cannot be an output
+   4 |   a: {transform: shell.run, params: {command: x, outputs: ['*.txt']}}
+     |                                                            ^
+help: an output is one file inside the project, not in .mmetl/, without wildcards
+""",
+    ),
+    "input outside the project": (
+        "  a: {transform: shell.run, params: {command: x, inputs: [in.txt, ../o.txt]}}\n",
+        """\
+pipeline.yaml:4:67: error: '../o.txt' is outside the project
+   4 |   a: {transform: shell.run, params: {command: x, inputs: [in.txt, ../o.txt]}}
+     |                                                                   ^
+help: paths are relative to the project's folder; name outside files by an absolute path
+""",
+    ),
+    "reads what it writes": (
+        "  a: {transform: shell.run, params: {command: x, inputs: [o.txt], outputs: [o.txt]}}\n",
+        """\
+pipeline.yaml:4:59: error: task 'a' reads 'o.txt', which it writes
+   4 |   a: {transform: shell.run, params: {command: x, inputs: [o.txt], outputs: [o.txt]}}
+     |                                                           ^
+help: write to another path
+""",
+    ),
+    "empty command": (
+        "  a: {transform: shell.run, params: {command: ''}}\n",
+        """\
+pipeline.yaml:4:47: error: the command is empty
+   4 |   a: {transform: shell.run, params: {command: ''}}
+     |                                               ^
+help: write what the shell should run
+""",
+    ),
+    "no function": (
+        "  a: {transform: python.run, params: {function: copy}}\n",
+        """\
+pipeline.yaml:4:49: error: 'copy' names no function
+   4 |   a: {transform: python.run, params: {function: copy}}
+     |                                                 ^
+help: write module:function
+""",
+    ),
+    "function missing": (
+        "  a: {transform: python.run, params: {function: 'steps:cpy'}}\n",
+        """\
+pipeline.yaml:4:49: error: 'steps' has no function 'cpy'
+   4 |   a: {transform: python.run, params: {function: 'steps:cpy'}}
+     |                                                 ^
+help: did you mean 'copy'?
+""",
+    ),
+    "wrong argument": (
+        "  a: {transform: python.run, params: {function: 'steps:copy', args: {sorce: x, target: y}}}\n",
+        """\
+pipeline.yaml:4:70: error: 'steps:copy' has no parameter 'sorce'
+   4 |   a: {transform: python.run, params: {function: 'steps:copy', args: {sorce: x, target: y}}}
+     |                                                                      ^
+help: did you mean 'source'? it takes: source, target
+
+pipeline.yaml:4:49: error: 'steps:copy' needs 'source', which task 'a' does not give
+   4 |   a: {transform: python.run, params: {function: 'steps:copy', args: {sorce: x, target: y}}}
+     |                                                 ^
+help: it takes: source, target
+""",
+    ),
+    "secret in env": (
+        "  a: {transform: shell.run, env: [MODE, API_TOKEN], params: {command: x}}\n",
+        """\
+pipeline.yaml:4:41: error: 'API_TOKEN' looks like a secret, which must not count in a recipe
+   4 |   a: {transform: shell.run, env: [MODE, API_TOKEN], params: {command: x}}
+     |                                         ^
+help: pass it as ${secret:API_TOKEN} in params
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize(("tasks", "text"), ERRORS.values(), ids=ERRORS.keys())
+def test_error(project: Project, tasks: str, text: str) -> None:
+    """Each error has its file, line, column and caret, and the way to mend it; nothing runs."""
+    project.tasks(tasks)
+    done = project.fast("run")
+    assert done.err == text
+    assert (done.code, done.out) == (3, "")
+    assert project.fast("validate").err == text
+
+
+def test_ten_errors_then_how_many_more(project: Project) -> None:
+    """All are told at once, ten in full."""
+    project.tasks("".join(f"  t{n}: {{transform: shell.run, params: {{command: '', outputs: []}}}}\n" for n in range(13)))
+    done = project.fast("validate")
+    assert done.code == 3
+    assert done.err.count(": error: the command is empty\n") == 10
+    assert done.err.endswith("help: write what the shell should run\n\nand 3 more\n")
+
+
+def test_problems_of_different_tasks_come_together(project: Project) -> None:
+    """One wrong task does not hide another, nor the files that both write."""
+    project.tasks(
+        "  a: {transform: nothing.at_all}\n"
+        "  b: {transform: shell.run, params: {command: x, outputs: [o]}}\n"
+        "  c: {transform: shell.run, params: {command: x, outputs: [o]}}\n"
+    )
+    errors = [line for line in project.fast("validate").err.splitlines() if ": error: " in line]
+    assert [e.partition(": error: ")[2] for e in errors] == [
+        "no transform is named 'nothing.at_all'",
+        "tasks 'b' and 'c' both write 'o'",
+    ]
+
+
+def test_valid(project: Project) -> None:
+    """A valid pipeline is told as one line."""
+    assert project.fast("validate").out == "p: valid, 2 tasks\n"
+
+
+FILES = """\
+  reader: {transform: shell.run, params: {command: x, inputs: ['out/*.txt', docs/a.md], outputs: [out/report.txt]}}
+  one: {transform: shell.run, params: {command: x, outputs: [out/one.txt]}}
+  hidden: {transform: shell.run, params: {command: x, outputs: [out/.two.txt]}}
+  other: {transform: shell.run, params: {command: x, outputs: [out/three.csv]}}
+  maker: {transform: shell.run, params: {command: x, outputs: [./docs//a.md]}}
+  watcher: {transform: shell.run, params: {command: x}, files: [out/three.csv]}
+"""
+
+
+def test_files_make_dependencies(project: Project) -> None:
+    """A declared file or glob that another task writes orders the two, as in Make; one's own output never does."""
+    project.tasks(FILES)
+    done = project.fast("dry-run", "--json", "--select", "+reader")
+    assert list(done.outcomes()) == ["one", "maker", "reader"]
+    assert list(project.fast("dry-run", "--json", "--select", "+watcher").outcomes()) == ["other", "watcher"]
+
+
+def test_two_files_with_one_name(project: Project) -> None:
+    """Their tasks would overwrite each other's state."""
+    project.write("pipelines/again.yaml", project.read("pipeline.yaml"))
+    assert project.fast("run", "pipeline.yaml").code == 0
+    done = project.fast("run", "pipelines/again.yaml")
+    assert done.code == 4
+    assert done.err == (
+        "error: two files of this project call their pipeline 'p': pipeline.yaml and pipelines/again.yaml\n"
+        "help: give one of them another name\n"
+    )
+
+
+def test_two_pipelines_that_write_one_file(project: Project) -> None:
+    """`validate` without a name looks over the whole project."""
+    project.write("pipelines/q.yaml", project.read("pipeline.yaml").replace("name: p", "name: q"))
+    done = project.fast("validate")
+    assert done.code == 3
+    assert done.err == (
+        "error: 'p:first' and 'q:first' both write 'out/first.txt'\nhelp: give each its own\n\n"
+        "error: 'p:second' and 'q:second' both write 'out/second.txt'\nhelp: give each its own\n"
+    )
