@@ -46,8 +46,6 @@ class PartStore:
         """Fingerprint a finished temp file and move it to its place; return (fingerprint, bytes)."""
         path = os.fspath(temp)
         fingerprint = hash_file(path)
-        with open(path, "rb") as f:
-            seal(f.fileno())
         return fingerprint, self._place(path, fingerprint)
 
     def has(self, fingerprint: Fingerprint) -> bool:
@@ -173,6 +171,8 @@ class PartStore:
             os.unlink(temp)
             return size
         self.folder(os.path.dirname(path))
+        with open(temp, "rb") as f:
+            seal(f.fileno())
         os.rename(temp, full)
         st = sealed(full)
         self.files.put(path, fingerprint, st)

@@ -15,7 +15,7 @@ from mmetl.cache.store import Store
 from mmetl.cache.watermarks import set_watermark
 from mmetl.contracts.artifact import Fingerprint
 
-GROUP_S = 0.02  # a group is written so soon after its first task; with the sync it stays below 50 ms
+GROUP_S = 0.03  # a group is written so soon after its first task; with the sync it stays below 50 ms
 BEAT_S = 1.0  # how often a running process shows that it is alive
 TASK_COLUMNS = (
     "pipeline, task, state, recipe, inputs, outputs, manifest, parts, built_ms, run_id, input_list, output_list"

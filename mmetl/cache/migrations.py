@@ -17,91 +17,71 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     db.execute(f"pragma user_version = {version:d}")
 
 
+# Tables with text keys are WITHOUT ROWID: one tree instead of two, and a third off the cost of a commit.
+
+
 @migrations(name="0001_core")
 def _core(db: sqlite_utils.Database) -> None:
-    db.create_table(
-        "tasks",
-        {
-            "pipeline": str,
-            "task": str,
-            "state": str,  # done | started | failed | changed (an input changed while it ran)
-            "recipe": str,
-            "inputs": str,  # one fingerprint over all inputs, compared first
-            "outputs": str,  # one fingerprint over all written files
-            "manifest": str,
-            "parts": str,  # fingerprints joined by spaces: what a no-op stats
-            "input_list": str,  # JSON {input: fingerprint}, read only to give reasons
-            "output_list": str,  # JSON {path: fingerprint}
-            "built_ms": int,
-            "run_id": str,
-        },
-        pk=("pipeline", "task"),
-    )
-    db.create_table("files", {"path": str, "signature": bytes, "fingerprint": str}, pk="path")
-    db.create_table("manifests", {"fingerprint": str, "body": str}, pk="fingerprint")
-    db.create_table(
-        "builds",
-        {
-            "key": str,
-            "recipe": str,
-            "manifest": str,
-            "watermark": str,
-            "pipeline": str,
-            "task": str,
-            "made_ms": int,
-            "used_ms": int,
-        },
-        pk="key",
-    )
-    db.table("builds").create_index(["recipe"])
-    db.create_table(
-        "watermarks",
-        {"pipeline": str, "task": str, "manifest": str, "value": str},
-        pk=("pipeline", "task"),
-    )
-    db.create_table("leftovers", {"path": str, "fingerprint": str, "pipeline": str, "task": str}, pk="path")
-    db.create_table("recipes", {"fingerprint": str, "body": str}, pk="fingerprint")
-    db.create_table("plans", {"key": str, "checks": str, "body": str, "used_ms": int}, pk="key")
-    db.create_table("plan_tasks", {"plan": str, "task": str, "body": str}, pk=("plan", "task"))
+    """Make what decisions, restoring and plans need."""
+    for sql in CORE:
+        db.execute(sql)
 
 
 @migrations(name="0002_runs")
 def _runs(db: sqlite_utils.Database) -> None:
-    db.create_table(
-        "runs",
-        {
-            "id": str,
-            "pipeline": str,
-            "status": str,  # running | succeeded | failed | cancelled | crashed
-            "pid": int,
-            "started_ms": int,
-            "heartbeat_ms": int,
-            "ended_ms": int,
-            "arguments": str,  # JSON of what was asked for
-            "selected": str,  # key into task_lists
-        },
-        pk="id",
-    )
-    db.table("runs").create_index(["started_ms"])
-    db.create_table("task_lists", {"key": str, "names": str}, pk="key")
-    db.create_table(
-        "task_runs",
-        {
-            "run_id": str,
-            "pipeline": str,
-            "task": str,
-            "outcome": str,
-            "reasons": str,  # JSON list of reasons, as data
-            "rows": int,
-            "bytes": int,
-            "seconds": float,
-            "error": str,
-        },
-        pk=("run_id", "pipeline", "task"),
-    )
-    db.create_table(
-        "events",
-        {"id": int, "run_id": str, "at_ms": int, "kind": str, "task": str, "data": str},
-        pk="id",
-    )
-    db.table("events").create_index(["run_id"])
+    """Make what `status` reads."""
+    for sql in RUNS:
+        db.execute(sql)
+
+
+CORE = (
+    """
+    create table tasks (            -- the last success of each task
+        pipeline text, task text,
+        state text,                 -- done | started | failed | changed (an input changed while it ran)
+        recipe text,
+        inputs text,                -- one fingerprint over all inputs, compared first
+        outputs text,               -- one fingerprint over all written files
+        manifest text,              -- empty after `clean`
+        parts text,                 -- fingerprints joined by spaces: what a no-op stats
+        built_ms integer, run_id text,
+        input_list text,            -- JSON {input: fingerprint}, read only to give reasons
+        output_list text,           -- JSON {path: fingerprint}
+        primary key (pipeline, task)
+    ) without rowid""",
+    """
+    create table files (            -- the stat cache; signature is (size, mtime, ctime, inode, device), packed
+        path text primary key, signature blob, fingerprint text
+    ) without rowid""",
+    "create table manifests (fingerprint text primary key, body text) without rowid",
+    """
+    create table builds (           -- the build index: recipe + inputs -> manifest
+        key text primary key, recipe text, manifest text, watermark text,
+        pipeline text, task text, made_ms integer, used_ms integer
+    ) without rowid""",
+    "create table watermarks (pipeline text, task text, manifest text, value text, primary key (pipeline, task))",
+    "create table leftovers (path text primary key, fingerprint text, pipeline text, task text)",
+    "create table recipes (fingerprint text primary key, body text) without rowid",
+    "create table plans (key text primary key, checks text, body text, used_ms integer)",
+    "create table plan_tasks (plan text, task text, body text, primary key (plan, task)) without rowid",
+)
+
+RUNS = (
+    """
+    create table runs (
+        id text primary key, pipeline text,
+        status text,                -- running | succeeded | failed | cancelled | crashed
+        pid integer, started_ms integer, heartbeat_ms integer, ended_ms integer,
+        arguments text,             -- JSON of what was asked for
+        selected text               -- key into task_lists
+    )""",
+    "create index runs_started on runs (started_ms)",
+    "create table task_lists (key text primary key, names text)",
+    """
+    create table task_runs (
+        run_id text, pipeline text, task text, outcome text, reasons text, rows integer, bytes integer,
+        seconds real, error text, primary key (run_id, pipeline, task)
+    ) without rowid""",
+    "create table events (id integer primary key, run_id text, at_ms integer, kind text, task text, data text)",
+    "create index events_run on events (run_id)",
+)

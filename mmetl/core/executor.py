@@ -30,6 +30,7 @@ from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Base, Job, Made, Table
 from mmetl.core.deadline import Cancellation, deadline
 from mmetl.core.decide import Facts, Lists, Record, listing_now, missing_inputs
+from mmetl.core.keep import tidy
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
@@ -143,6 +144,7 @@ class Executor:
                 for pipeline, tasks in left.items():
                     write_task_runs(db, self.run_id, pipeline, tasks)
                 end_run(db, self.run_id, status)
+            tidy(self.project)
         finally:
             os.chdir(self._started_in)
             self.lock.release()

@@ -113,12 +113,26 @@ def collect(project: Project, *, days: float, builds: int) -> Collected:
         return Collected(0, 0, 0)
     with locked(project, "mmetl gc"):
         dropped = expire(project, days=days, builds=builds)
+        _remove_old_logs(project)
         with no_readers(project.store.folder) as free:
             if not free:
                 return Collected(dropped, 0, 0, deferred=True)
-            parts, size = _remove_dead_parts(project)
-        _remove_old_logs(project)
-        return Collected(dropped, parts, size)
+            return Collected(dropped, *_remove_dead_parts(project))
+
+
+def tidy(project: Project) -> None:
+    """Do after a run what `collect` does, where there is anything to do. For the holder of the run lock.
+
+    One query tells whether any build has not been used for a day; only then are the project's settings read, which costs more.
+    """
+    old = project.store.rows("select 1 from builds where used_ms < ? limit 1", (now_ms() - DAY_MS,))
+    if not old:
+        return
+    kept = project.settings.retention
+    if expire(project, days=kept.days, builds=kept.builds):
+        with no_readers(project.store.folder) as free:
+            if free:
+                _remove_dead_parts(project)
 
 
 def expire(project: Project, *, days: float, builds: int) -> int:
@@ -127,7 +141,7 @@ def expire(project: Project, *, days: float, builds: int) -> int:
         oldest = now_ms() - int(days * DAY_MS)
         dropped = db.execute(
             "delete from builds where key in (select key from (select key, used_ms, row_number() over"
-            " (partition by pipeline, task order by used_ms desc, rowid desc) as age from builds)"
+            " (partition by pipeline, task order by used_ms desc, key) as age from builds)"
             " where age > ? and used_ms < ?)",
             (builds, oldest),
         ).rowcount

@@ -17,6 +17,8 @@ from mmetl.contracts.transform import Table
 from mmetl.errors import TaskError, Where
 
 BATCH_ROWS = 8192  # small, so that a batch of long documents stays far below Arrow's 2 GB for one column
+DUCKDB_2 = duckdb.__version__ >= "2"
+"""Since 2.0 `execute` copies every row once more on its way to Arrow; before, `sql` told errors in words of its own."""
 
 _KIND = re.compile(r"^(?:TransactionContext Error: )?[A-Z][A-Za-z ]* Error: ")
 _LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
@@ -60,7 +62,8 @@ class Session:
             text: the author's text inside `sql`, for the position in error messages.
         """
         with self._errors(text):
-            reader: Any = self._connection.execute(sql).to_arrow_reader(BATCH_ROWS)
+            run: Any = self._connection.sql if DUCKDB_2 else self._connection.execute
+            reader = run(sql).to_arrow_reader(BATCH_ROWS)
         return Rows(reader.schema, self._batches(reader, text))
 
     def register(self, name: str, rows: Any) -> None:

@@ -31,7 +31,7 @@ HARD: dict[str, str] = {
     **dict.fromkeys(
         words(
             "any_value arbitrary arg_max arg_max_null arg_max_nulls_last arg_min arg_min_null arg_min_nulls_last argmax argmin"
-            " first last max_by min_by mode"
+            " first last lttb max_by min_by mode"
         ),
         _ANY,
     ),
@@ -40,7 +40,10 @@ HARD: dict[str, str] = {
         _ESTIMATES,
     ),
     **dict.fromkeys(words("fill first_value lag last_value lead nth_value ntile row_number"), _TIES),
-    **dict.fromkeys(words("array json_group_array json_group_object json_group_structure"), "takes rows in any order"),
+    **dict.fromkeys(
+        words("array json_group_array json_group_object json_group_structure variant_group_object"),
+        "takes rows in any order",
+    ),
 }
 """Function -> why it needs one thread."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 
 import pytest
-from layered import DOORS, PIPELINE, Layered
-
-from mmetl.cache.fingerprints import hash_file
+from layered import DOORS, Layered
 
 CALLS = "syncfs,fsync,fdatasync,sync,write,pwrite64,rename,renameat,renameat2"
 
@@ -55,12 +55,13 @@ def test_files_are_synced_before_their_rows(tmp_path, door):
     calls = trace(graph, door)
     synced = [i for i, c in enumerate(calls) if c.startswith("syncfs(") and c.endswith("= 0")]
     groups = set()
-    for name in graph.names:
-        manifest = f"manifests/{PIPELINE}/{name}.json"
-        fingerprint = hash_file(str(graph.root / ".mmetl" / manifest))
-        output = f"/{graph.output(name)}>"
-        data = max(i for i, c in enumerate(calls) if (c[:6] == "rename" and manifest in c) or (c[:5] == "write" and output in c))
-        row = min(i for i, c in enumerate(calls) if "state.db-wal>" in c[:400] and fingerprint in c)
+    with contextlib.closing(sqlite3.connect(graph.root / ".mmetl/state.db")) as db:
+        records = db.execute("select task, manifest, parts from tasks").fetchall()
+    assert len(records) == len(graph.names)
+    for name, manifest, part in records:
+        files = (f"/{graph.output(name)}>", f"/{part}>", f'/{part}"')
+        data = max(i for i, c in enumerate(calls) if c.startswith(("write", "rename")) and any(f in c for f in files))
+        row = min(i for i, c in enumerate(calls) if "state.db-wal>" in c[:400] and manifest in c)
         between = [i for i in synced if data < i < row]
         assert between, f"{name}: data at call {data}, row at call {row}, syncs at {synced}"
         groups.add(between[-1])

@@ -52,16 +52,16 @@ def run_in(root: Path, door: str, *arguments: str) -> None:
 
 
 EDITS = {
-    "edited": ("open('src/a', 'w').write('ten ')", "(ROOT / 'src/a').write_text('one ')"),
+    "edited": ("pathlib.Path('src/a').write_text('ten ')", "(ROOT / 'src/a').write_text('one ')"),
     "edited, same length and same time": (
-        "st = os.stat('src/a'); open('src/a', 'w').write('ten '); os.utime('src/a', ns=(0, st.st_mtime_ns))",
+        "st = os.stat('src/a'); pathlib.Path('src/a').write_text('ten '); os.utime('src/a', ns=(0, st.st_mtime_ns))",
         "(ROOT / 'src/a').write_text('one ')",
     ),
     "replaced": (
-        "open('new', 'w').write('ten '); os.rename('new', 'src/a')",
+        "pathlib.Path('new').write_text('ten '); os.rename('new', 'src/a')",
         "(ROOT / 'src/a').write_text('one ')",
     ),
-    "added": ("open('src/c', 'w').write('six ')", "(ROOT / 'src/c').unlink()"),
+    "added": ("pathlib.Path('src/c').write_text('six ')", "(ROOT / 'src/c').unlink()"),
     "deleted": ("os.unlink('src/b')", "(ROOT / 'src/b').write_text('two ')"),
 }
 
@@ -72,7 +72,7 @@ def test_a_source_edited_during_the_run_and_reverted_before_the_next(project, ed
     """What was made of the edited source is neither fresh nor ever restored."""
     during, revert = EDITS[edit]
     act = project.parent / "act.py"
-    act.write_text(f"import os\n{during}\n")
+    act.write_text(f"import os, pathlib\n{during}\n")
     run_in(project, door)
     act.unlink()
     assert (project / "out.txt").read_text() != "one two "
@@ -86,7 +86,7 @@ def test_a_source_edited_during_the_run_and_reverted_before_the_next(project, ed
 def test_a_source_edited_and_reverted_within_the_run(project, edit):
     """The source has its old bytes when the action ends, but they are not the ones that were read."""
     during, revert = EDITS[edit]
-    (project.parent / "act.py").write_text(f"import os\n{during}\n")
+    (project.parent / "act.py").write_text(f"import os, pathlib\n{during}\n")
     (project.parent / "after.py").write_text(f"import pathlib\nROOT = pathlib.Path()\n{revert}\n")
     run_here(project)
     assert (project / "out.txt").read_text() != "one two "

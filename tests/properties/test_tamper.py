@@ -1,13 +1,15 @@
-"""Whatever is deleted or changed afterwards is put right by the next run, with no task done again or one."""
+"""Whatever is deleted or changed afterwards is put right by the next run, and no task is done again without need."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
-from layered import PIPELINE, Layered
+from layered import Layered
 
 
 @pytest.fixture(scope="module")
@@ -17,17 +19,23 @@ def finished(tmp_path_factory) -> Layered:
     return graph
 
 
-def state(graph: Layered, name: str) -> tuple[Path, Path]:
-    """Return a task's manifest and the part that it lists."""
-    manifest = graph.root / f".mmetl/manifests/{PIPELINE}/{name}.json"
-    part = json.loads(manifest.read_text())["files"][0][1]
-    return manifest, graph.root / f".mmetl/parts/{part[:2]}/{part}"
+def query(graph: Layered, sql: str, *values: str) -> list[tuple[str, ...]]:
+    with contextlib.closing(sqlite3.connect(graph.root / ".mmetl/state.db")) as db, db:
+        return db.execute(sql, values).fetchall()
+
+
+def part(graph: Layered, name: str) -> Path:
+    """Return the part that holds the bytes of a task's output."""
+    ((found,),) = query(graph, "select parts from tasks where task = ?", name)
+    return graph.root / f".mmetl/parts/{found[:2]}/{found}"
+
+
+def lose_manifest(graph: Layered, name: str) -> None:
+    query(graph, "delete from manifests where fingerprint = (select manifest from tasks where task = ?)", name)
 
 
 def flip(path: Path) -> None:
     """Change one byte and put the modification time back: only the content tells."""
-    import os
-
     st = path.stat()
     data = path.read_bytes()
     path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
@@ -39,14 +47,19 @@ DAMAGE = {
     "output changed": (lambda g, n: (g.root / g.output(n)).write_text("tampered\n"), 0),
     "output changed, same size and time": (lambda g, n: flip(g.root / g.output(n)), 0),
     "output emptied": (lambda g, n: (g.root / g.output(n)).write_text(""), 0),
-    "manifest deleted": (lambda g, n: state(g, n)[0].unlink(), 0),
-    "manifest changed": (lambda g, n: state(g, n)[0].write_text("{}"), 0),
-    "part deleted": (lambda g, n: state(g, n)[1].unlink(), 0),
-    "part changed, same size and time": (lambda g, n: flip(state(g, n)[1]), 0),
-    "part and output deleted": (lambda g, n: (state(g, n)[1].unlink(), (g.root / g.output(n)).unlink()), 1),
-    "part and output changed": (lambda g, n: (flip(state(g, n)[1]), flip(g.root / g.output(n))), 1),
+    "manifest lost, output deleted": (lambda g, n: (lose_manifest(g, n), (g.root / g.output(n)).unlink()), 1),
+    "record lost": (lambda g, n: query(g, "delete from tasks where task = ?", n), 0),
+    "index lost, output changed": (lambda g, n: (query(g, "delete from builds"), flip(g.root / g.output(n))), 1),
+    "interrupted": (lambda g, n: query(g, "update tasks set state = 'started' where task = ?", n), 0),
+    "part deleted": (lambda g, n: part(g, n).unlink(), 0),
+    "part changed, same size and time": (lambda g, n: flip(part(g, n)), 0),
+    "part and output deleted": (lambda g, n: (part(g, n).unlink(), (g.root / g.output(n)).unlink()), 1),
+    "part and output changed": (lambda g, n: (flip(part(g, n)), flip(g.root / g.output(n))), 1),
     "all parts deleted": (lambda g, n: shutil.rmtree(g.root / ".mmetl/parts"), 0),
-    "all manifests deleted": (lambda g, n: shutil.rmtree(g.root / ".mmetl/manifests"), 0),
+    "all parts and outputs deleted": (
+        lambda g, n: (shutil.rmtree(g.root / ".mmetl/parts"), shutil.rmtree(g.root / "out")),
+        12,
+    ),
     "all outputs deleted": (lambda g, n: shutil.rmtree(g.root / "out"), 0),
 }
 
@@ -62,6 +75,5 @@ def test_damage_is_mended(finished, tmp_path, damage, door, name):
     assert len(graph.run(door)) == tasks
     assert graph.found() == graph.expected()
     for task in graph.names:
-        manifest, part = state(graph, task)
-        assert part.read_bytes() == (graph.root / graph.output(task)).read_bytes(), manifest
+        assert part(graph, task).read_bytes() == (graph.root / graph.output(task)).read_bytes(), task
     assert graph.run("mmetl") == set()

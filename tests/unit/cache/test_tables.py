@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - times without a zone are data here
 """Tables as parts: the same rows are the same bytes, however they arrive."""
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def test_only_needed_columns_are_read(tmp_path: Path, table: Table) -> None:
     with session(tmp_path / "scratch", tables={"t": table}) as db:
         ((_, plan),) = db.rows("explain select a from t where a > 2")
     assert "from" not in plan.replace("from t", "")
-    assert "a>2" in plan
+    assert "a>2" in plan.replace(" ", "")
 
 
 def test_a_stream_can_be_stopped(tmp_path: Path) -> None:
@@ -98,12 +98,12 @@ def test_spill_files_go_to_the_scratch_folder(tmp_path: Path) -> None:
 
 
 EXPLAINED = {
-    "Binder Error: Referenced column \"nope\" not found in FROM clause!\nCandidate bindings: \"a\"\n\nLINE 2:  nope from t\n         ^": (
+    'Binder Error: Referenced column "nope" not found in FROM clause!\nCandidate bindings: "a"\n\nLINE 2:  nope from t\n         ^': (
         'sql:2:2: error: referenced column "nope" not found in FROM clause\n   2 |  nope from t\n     |  ^\nhelp: candidate bindings: "a"'
     ),
-    "Parser Error: syntax error at or near \"form\"\n\nLINE 9: select form x\n               ^": 'error: syntax error at or near "form"',
+    'Parser Error: syntax error at or near "form"\n\nLINE 9: select form x\n               ^': 'error: syntax error at or near "form"',
     "INTERRUPT Error: Interrupted!": "error: the query was interrupted",
-    "IO Error: No files found that match the pattern \"/root/p/data.csv\"": (
+    'IO Error: No files found that match the pattern "/root/p/data.csv"': (
         'error: no files found that match the pattern "data.csv"'
     ),
     "Out of Memory Error: failed to pin block of size 256.0 KiB (29.8 MiB/30.0 MiB used)\n\nPossible solutions:\n* Reducing": (

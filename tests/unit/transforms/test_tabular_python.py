@@ -68,26 +68,34 @@ RUN_ERRORS: dict[str, tuple[Any, list[str], str]] = {
     "none": (
         lambda: None,
         [],
-        "error: '<lambda>' returned None, not rows\n"
-        "help: return a pyarrow Table or RecordBatchReader, a list of dicts, or a dict of columns",
+        (
+            "error: '<lambda>' returned None, not rows\n"
+            "help: return a pyarrow Table or RecordBatchReader, a list of dicts, or a dict of columns"
+        ),
     ),
     "number": (
         lambda: 1,
         [],
-        "error: '<lambda>' returned an int, not rows\n"
-        "help: return a pyarrow Table or RecordBatchReader, a list of dicts, or a dict of columns",
+        (
+            "error: '<lambda>' returned an int, not rows\n"
+            "help: return a pyarrow Table or RecordBatchReader, a list of dicts, or a dict of columns"
+        ),
     ),
     "mixed": (
         lambda: [{"a": 1}, {"a": "x"}],
         [],
-        "error: what '<lambda>' returned is not a table: Could not convert 'x' with type str: tried to convert to int64\n"
-        "help: give all rows of a column one type",
+        (
+            "error: what '<lambda>' returned is not a table: Could not convert 'x' with type str: tried to convert to int64\n"
+            "help: give all rows of a column one type"
+        ),
     ),
     "key": (
         lambda: {"a": [1, 1, 2]},
         ["a"],
-        "error: key 'a' is not unique: more than one row has 1\n"
-        "help: add a column to the key, or keep one row of each, for example with `select distinct on`",
+        (
+            "error: key 'a' is not unique: more than one row has 1\n"
+            "help: add a column to the key, or keep one row of each, for example with `select distinct on`"
+        ),
     ),
     "raises elsewhere": (
         lambda: {}["x"],

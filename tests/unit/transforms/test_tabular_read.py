@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - times without a zone are data here
 """`tabular.read`: CSV and its oddities, NDJSON, Parquet."""
 
 from __future__ import annotations
@@ -139,14 +140,18 @@ ERRORS: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     "not utf-8": (
         {"x.csv": b"a,b\n1,2\n3,\xe9\n"},
         {"path": "x.csv"},
-        "x.csv:3:1: error: invalid unicode (byte sequence mismatch) detected. This file is not utf-8 encoded\n"
-        "   3 | 3,?\n     | ^\nhelp: mend the row, or set `delimiter` or `encoding`",
+        (
+            "x.csv:3:1: error: invalid unicode (byte sequence mismatch) detected. This file is not utf-8 encoded\n"
+            "   3 | 3,?\n     | ^\nhelp: mend the row, or set `delimiter` or `encoding`"
+        ),
     ),
     "value does not fit": (
         {"x.csv": "a,b\n1,2\n3,oops\n"},
         {"path": "x.csv", "types": {"b": "INTEGER"}},
-        "x.csv:3:1: error: could not convert string 'oops' to INT32\n"
-        "   3 | 3,oops\n     | ^\nhelp: mend the value, or change the column's type in `types`",
+        (
+            "x.csv:3:1: error: could not convert string 'oops' to INT32\n"
+            "   3 | 3,oops\n     | ^\nhelp: mend the value, or change the column's type in `types`"
+        ),
     ),
     "other columns": (
         {"d/a.csv": "a,b\n1,2\n", "d/b.csv": "a,c\n1,2\n"},
@@ -181,8 +186,10 @@ ERRORS: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     "key twice": (
         {"x.csv": "id\n7\n8\n7\n"},
         {"path": "x.csv", "key": ["id"]},
-        "error: key 'id' is not unique: more than one row has 7\n"
-        "help: add a column to the key, or keep one row of each, for example with `select distinct on`",
+        (
+            "error: key 'id' is not unique: more than one row has 7\n"
+            "help: add a column to the key, or keep one row of each, for example with `select distinct on`"
+        ),
     ),
     "bad json": (
         {"x.ndjson": '{"a":1}\n{"a":\n'},

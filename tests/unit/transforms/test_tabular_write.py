@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - times without a zone are data here
 """`tabular.write`: bytes of CSV, NDJSON and Parquet files, and the way back."""
 
 from __future__ import annotations

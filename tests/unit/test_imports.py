@@ -1,0 +1,63 @@
+"""What a command imports: a run with nothing to do must not pay for what it does not use."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from conftest import Project
+
+HEAVY = ["duckdb", "pyarrow", "doit", "pydantic", "sqlite_utils", "rich", "lancedb", "neo4j"]
+SHOW = """
+import json, sys
+sys.argv = json.loads(sys.argv[1])
+from mmetl.__main__ import main
+try:
+    code = main()
+except SystemExit as e:
+    code = e.code or 0
+print(json.dumps([code, sorted({name.split(".")[0] for name in sys.modules})]), file=sys.stderr)
+"""
+
+
+def imported(project: Project, *argv: str) -> set[str]:
+    """Return the top-level modules that a command has imported."""
+    done = project.command("python", "-c", SHOW, json.dumps(["mmetl", *argv]))
+    code, modules = json.loads(done.err.splitlines()[-1])
+    assert code == 0, done.err
+    return set(modules)
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_is_light(project: Project, argv: list[str]) -> None:
+    """`--help` loads no engine."""
+    assert imported(project, *argv) & set(HEAVY) == set()
+
+
+@pytest.mark.parametrize(
+    "argv", [["run"], ["run", "--json"], ["run", "pipeline.yaml"], ["dry-run"], ["status"], ["why", "first"]]
+)
+def test_no_op_is_light(project: Project, argv: list[str]) -> None:
+    """Where everything is fresh neither YAML nor doit nor an engine is loaded."""
+    project.run()
+    assert imported(project, *argv) & {*HEAVY, "yaml"} == set()
+
+
+def test_bare_no_op_does_without_typer(project: Project) -> None:
+    """It is over before Typer would be imported."""
+    project.run()
+    assert imported(project, "run") & {"typer", "click", "asyncio", "subprocess"} == set()
+    assert "typer" in imported(project, "run", "--json")
+
+
+def test_no_op_with_a_project_file_is_light(project: Project) -> None:
+    """`mmetl.yml` is not parsed again while it is what it was."""
+    project.write("mmetl.yml", "version: 1\n")
+    project.run()
+    assert imported(project, "run") & {*HEAVY, "yaml"} == set()
+
+
+def test_command_pipeline_needs_no_tabular_library(project: Project) -> None:
+    """`shell.run` and `python.run` work without the extra."""
+    assert imported(project, "run") & {"duckdb", "pyarrow", "sqlglot", "rich"} == set()
