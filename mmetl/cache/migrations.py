@@ -63,6 +63,7 @@ CORE = (
     "create table leftovers (path text primary key, fingerprint text, pipeline text, task text)",
     "create table recipes (fingerprint text primary key, body text) without rowid",
     "create table plans (key text primary key, checks text, body text, used_ms integer)",
+    "create table settings (key text primary key, body text)",  # mmetl.yml, as read
     "create table plan_tasks (plan text, task text, body text, primary key (plan, task)) without rowid",
 )
 

@@ -50,7 +50,8 @@ def load_plan(store: Store, key: str, files: FileCache, env: Mapping[str, str]) 
     checks = json.loads(found[0][0])
     files.observe(checks["files"])
     if (
-        checks["installation"] != installation()
+        checks["racy"]
+        or checks["installation"] != installation()
         or any(files.seen[p] != f for p, f in checks["files"].items())
         or any(environment_fingerprint(env.get(n)) != f for n, f in checks["env"].items())
     ):
@@ -92,6 +93,12 @@ def load_details(store: Store, plan: str, tasks: Iterable[str]) -> dict[str, Tas
     else:
         rows = store.rows("select task, body from plan_tasks where plan = ?", (plan,))
     return {task: TaskDetail(**json.loads(body)) for task, body in rows if task in wanted}
+
+
+def plan_files(store: Store, plan: str) -> dict[str, str]:
+    """Return the files that went into a kept plan, with their fingerprints."""
+    found = store.rows("select checks from plans where key = ?", (plan,))
+    return dict(json.loads(found[0][0])["files"]) if found else {}
 
 
 def load_recipe(store: Store, fingerprint: str) -> dict[str, Any] | None:

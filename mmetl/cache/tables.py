@@ -153,7 +153,7 @@ def write_table(
         for batch in batches:
             if batch.num_rows == 0:
                 continue
-            rows = cast(batch, schema)
+            rows = _with_plain_zeros(cast(batch, schema))
             for value, start, end in _runs(batch) if bucketed else [(0, 0, rows.num_rows)]:
                 if value != bucket:
                     writer.finish(bucket)
@@ -249,6 +249,14 @@ def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
             f"column '{field.name}' does not fit its type '{field.type}': {str(error).splitlines()[0]}",
             help="give all rows of a column one type",
         ) from error
+
+
+def _with_plain_zeros(rows: pa.Table) -> pa.Table:
+    """Return the rows with 0.0 for -0.0. They are equal, so whichever DISTINCT, min or a sort keeps depends on threads."""
+    for n, field in enumerate(rows.schema):
+        if pa.types.is_float32(field.type) or pa.types.is_float64(field.type):
+            rows = rows.set_column(n, field, pc.add(rows.column(n), pa.scalar(0.0, field.type)))
+    return rows
 
 
 def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, int, int]]:

@@ -51,8 +51,8 @@ def forget(tasks: Sequence[str], *, everything: bool = False) -> int:
 def gc() -> int:
     """Remove what retention no longer keeps."""
     project = Project.open(".")
-    kept = project.settings.retention
-    done = collect(project, days=kept.days, builds=kept.builds)
+    kept = project.settings
+    done = collect(project, days=kept.retention_days, builds=kept.retention_builds)
     if done.deferred:
         talk("parts are being read: they stay until the next time")
     say(f"{done.builds} builds and {done.parts} parts removed, {size(done.size_bytes)}")

@@ -23,6 +23,7 @@ from mmetl.cache.commits import Commit, Committer, invalidate
 from mmetl.cache.fingerprints import MISSING, build_key, combine
 from mmetl.cache.layout import SCRATCH, log_path, part_path
 from mmetl.cache.lock import RunLock
+from mmetl.cache.plans import plan_files
 from mmetl.cache.watermarks import get_watermark
 from mmetl.config.secrets import resolve_secrets
 from mmetl.contracts.artifact import Fingerprint, Manifest
@@ -35,6 +36,7 @@ from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
 from mmetl.core.registry import Registry, load_function
+from mmetl.core.sources import CodeWatch
 from mmetl.core.why import in_detail
 from mmetl.errors import MmetlError, TaskError
 from mmetl.observability.logs import TaskLog, printing_to
@@ -103,6 +105,7 @@ class Executor:
         self._threads = max(1, (os.cpu_count() or 1) // max(1, options.jobs))
         self._details: dict[tuple[str, str], TaskDetail] = {}
         self._functions: dict[str, Any] = {}
+        self._watched: dict[str, CodeWatch] = {}
 
     # --- the run
 
@@ -212,9 +215,12 @@ class Executor:
             restored = self._restore(node, facts, digest, inputs)
             if restored:
                 return restored
+        code = self._code(plan)
         made = self._compute(plan, node, facts, detail, log, full="forced" in again)
         changed = [p for p, sig in before.items() if facts.files.moved(p, sig, inputs[p])]
         changed += [g for g, files in listed.items() if listing_now(node, facts, g) != files]
+        if detail.functions or detail.imports:
+            changed += code.moved()
         manifest = self._manifest(node, detail, made)
         return _Done(
             outcome="ran",
@@ -298,6 +304,11 @@ class Executor:
                 job.log.write(f"attempt {n + 1} failed: {_sentence(e)}\n")
                 time.sleep(min(RETRY_DELAY_S * 2**n, RETRY_LIMIT_S))
         raise AssertionError(node.name)
+
+    def _code(self, plan: Plan) -> CodeWatch:
+        if plan.key not in self._watched:
+            self._watched[plan.key] = CodeWatch(self.project.files, plan_files(self.project.store, plan.key))
+        return self._watched[plan.key]
 
     def _transform(self, detail: TaskDetail) -> Any:
         if detail.imports:

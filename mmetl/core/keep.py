@@ -123,13 +123,13 @@ def collect(project: Project, *, days: float, builds: int) -> Collected:
 def tidy(project: Project) -> None:
     """Do after a run what `collect` does, where there is anything to do. For the holder of the run lock.
 
-    One query tells whether any build has not been used for a day; only then are the project's settings read, which costs more.
+    One query tells whether any build has not been used for a day; the rest costs more.
     """
     old = project.store.rows("select 1 from builds where used_ms < ? limit 1", (now_ms() - DAY_MS,))
     if not old:
         return
-    kept = project.settings.retention
-    if expire(project, days=kept.days, builds=kept.builds):
+    kept = project.settings
+    if expire(project, days=kept.retention_days, builds=kept.retention_builds):
         with no_readers(project.store.folder) as free:
             if free:
                 _remove_dead_parts(project)

@@ -137,9 +137,9 @@ class Planner:
             return None
         inputs = dict(spec.inputs) if spec.inputs else dict(declared.tables)
         draft = _Draft(spec, transform, params, declared, {k: v for k, v in inputs.items() if v in self._tasks})
-        draft.sources = [self._path(p, self._place(name, p)) for p in declared.sources]
-        draft.extra = [self._path(p, (*here, "files", n)) for n, p in enumerate(spec.files)]
-        draft.outputs = [self._output(p, self._place(name, p)) for p in declared.outputs]
+        draft.sources = [self._path(name, p) for p in declared.sources]
+        draft.extra = [self._path(name, p, (*here, "files", n)) for n, p in enumerate(spec.files)]
+        draft.outputs = [self._output(name, p) for p in declared.outputs]
         return draft if known else None
 
     def _known_inputs(self, name: str, spec: TaskSpec) -> bool:
@@ -176,13 +176,13 @@ class Planner:
                 return (*base, last)
         return base
 
-    def _path(self, path: str, here: tuple[Any, ...]) -> str:
+    def _path(self, name: str, path: str, here: tuple[Any, ...] = ()) -> str:
         clean = posixpath.normpath(path)
         if clean.startswith("../") or clean == "..":
             self.problems.append(
                 Problem(
                     f"'{path}' is outside the project",
-                    self._where(here),
+                    self._where(here or self._place(name, path)),
                     "paths are relative to the project's folder; name outside files by an absolute path",
                 )
             )
@@ -202,13 +202,13 @@ class Planner:
                 todo += [((*place, key), v) for key, v in inner]
         return found
 
-    def _output(self, path: str, here: tuple[Any, ...]) -> str:
+    def _output(self, name: str, path: str) -> str:
         clean = posixpath.normpath(path)
         if clean.startswith("/") or clean.split("/", 1)[0] in {STATE_DIR, "..", "."} or is_glob(clean):
             self.problems.append(
                 Problem(
                     f"'{path}' cannot be an output",
-                    self._where(here),
+                    self._where(self._place(name, path)),
                     f"an output is one file inside the project, not in {STATE_DIR}/, without wildcards",
                 )
             )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mmetl.cache.fingerprints import FileCache
+from mmetl.cache.fingerprints import FileCache, is_racy
 from mmetl.cache.layout import STATE_DIR, part_path
 from mmetl.cache.listing import list_files
 from mmetl.cache.plans import checks_of, load_details, load_plan, plan_key, relative, save_plan
@@ -18,12 +18,11 @@ from mmetl.cache.store import Store
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.plan import Plan, TaskDetail
 from mmetl.core.decide import NO_LISTS, RECORD_COLUMNS, Decision, Facts, Lists, Record, decide_all, observe
+from mmetl.core.settings import Settings, kept_settings, names_root, read_settings
 from mmetl.errors import ConfigError, Problem, RefusedError, UsageError
+from mmetl.utils.garbage import collection_paused
 from mmetl.utils.text import near
 from mmetl.utils.time import now_ms
-
-if TYPE_CHECKING:
-    from mmetl.config.project_file import ProjectFile
 
 PROJECT_FILE = "mmetl.yml"
 MARKERS = (PROJECT_FILE, "dodo.py", STATE_DIR)
@@ -43,11 +42,13 @@ class Project:
     Attributes:
         root: the folder that all paths are relative to, resolved.
         env: the environment that interpolation sees.
+        file: the project file, `mmetl.yml`, if there is one.
     """
 
-    def __init__(self, root: Path, env: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, root: Path, env: Mapping[str, str] = os.environ, file: Path | None = None) -> None:
         self.root = root
         self.env = env
+        self.file = file
 
     @classmethod
     def open(cls, start: str | Path = ".", env: Mapping[str, str] | None = None) -> Project:
@@ -59,19 +60,17 @@ class Project:
         path = Path(start).resolve()
         folder = path.parent if path.is_file() else path
         root = find_root(folder, folder)
-        project = cls(root, os.environ if env is None else env)
-        if (root / PROJECT_FILE).exists() and project.settings.root != ".":
-            project = cls((root / project.settings.root).resolve(), project.env)
-        return project
+        file = root / PROJECT_FILE
+        if not file.exists():
+            return cls(root, os.environ if env is None else env)
+        if names_root(file):
+            root = (root / read_settings(file).root).resolve()
+        return cls(root, os.environ if env is None else env, file)
 
     @cached_property
-    def settings(self) -> ProjectFile:
+    def settings(self) -> Settings:
         """What `mmetl.yml` says, or the defaults."""
-        from mmetl.config.loader import load_project
-        from mmetl.config.project_file import ProjectFile
-
-        path = self.root / PROJECT_FILE
-        return load_project(path) if path.exists() else ProjectFile(version=1)
+        return kept_settings(self.store, self.file) if self.file else Settings()
 
     @cached_property
     def store(self) -> Store:
@@ -87,11 +86,7 @@ class Project:
 
     def pipeline_files(self) -> list[Path]:
         """Return the pipeline files of the project, sorted by path."""
-        if (self.root / PROJECT_FILE).exists():
-            patterns: Iterable[str] = self.settings.pipelines
-        else:
-            patterns = ("*.yaml", "pipelines/*.yaml")
-        found = {p: None for glob in patterns for p in list_files(str(self.root), glob)}
+        found = {p: None for glob in self.settings.pipelines for p in list_files(str(self.root), glob)}
         return [self.root / p for p in sorted(found, key=os.fsencode)]
 
     def find_pipeline(self, name: str | None) -> Path:
@@ -138,22 +133,34 @@ class Project:
         """
         key = plan_key(relative(self.root, path), variables or {})
         kept = load_plan(self.store, key, self.files, self.env)
-        return kept or self._compile(path, key, variables or {})
+        if kept:
+            return kept
+        with collection_paused():
+            return self._compile(path, key, variables or {})
 
     def _compile(self, path: Path, key: str, variables: Mapping[str, str]) -> Plan:
         from mmetl.config.loader import load_pipeline
         from mmetl.core.planner import Planner
         from mmetl.utils.env import Env
 
+        begun_ns = time.time_ns()
         loaded = load_pipeline(path, root=self.root, variables=variables, env=self.env)
         compiled = Planner(loaded, self.root, Env(self.env)).compile()
         self._refuse_namesake(compiled.pipeline, path)
         plan = Plan(key, compiled.pipeline, compiled.nodes)
         checks = checks_of(self.files, compiled.files, compiled.env)
+        checks["racy"] = any(self._written_since(p, begun_ns) for p in checks["files"])
         checks["path"] = relative(self.root, path)
         with self.store.transaction() as db:
             save_plan(db, plan, compiled.details, compiled.recipes, checks)
         return plan
+
+    def _written_since(self, path: str, begun_ns: int) -> bool:
+        """Tell whether a file may have been edited between its reading and its hashing; the plan is then made again."""
+        try:
+            return is_racy(os.stat(self.files.full(path)), begun_ns)
+        except OSError:
+            return False
 
     def _refuse_namesake(self, name: str, path: Path) -> None:
         """Refuse a second file with the same pipeline name: their tasks would overwrite each other's state."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.select import forced, select
 from mmetl.observability.runs import Status, TaskRun, new_run_id, record_noop
+from mmetl.utils.garbage import collection_paused
 
 
 class Progress(Protocol):
@@ -51,11 +51,8 @@ def run(project: Project, path: Path, options: RunOptions, progress: Progress) -
         RefusedError: if another run holds the project, or its state file cannot be used.
     """
     started = time.perf_counter()
-    gc.disable()  # a plan is many small objects that stay; collecting them again and again was a third of a no-op
-    try:
+    with collection_paused():
         return _run(project, path, options, progress, started)
-    finally:
-        gc.enable()
 
 
 def _run(project: Project, path: Path, options: RunOptions, progress: Progress, started: float) -> RunResult:

@@ -7,11 +7,13 @@ same second would run the code that it replaced, and mmETL would record the old 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType
 
 import mmetl
+from mmetl.cache.fingerprints import FileCache
 
 _PACKAGES = ("site-packages", "dist-packages")
 _own = str(Path(mmetl.__file__).parent)
@@ -48,3 +50,32 @@ def import_from_source(root: Path) -> None:
 
 def _below(folder: str, top: str) -> bool:
     return folder == top or folder.startswith(top.rstrip("/") + "/")
+
+
+class CodeWatch:
+    """Tells whether a project's code was edited after its fingerprint went into the recipes.
+
+    What is imported then is not what the recipe says, even if the edit is taken back before the next run.
+
+    Args:
+        files: the project's file cache.
+        fingerprints: what went into the plan.
+    """
+
+    def __init__(self, files: FileCache, fingerprints: Mapping[str, str]) -> None:
+        self._files = files
+        code = {p: f for p, f in fingerprints.items() if p.endswith(".py")}
+        files.observe(code)
+        self._before = {p: (files.signature_of(p), f) for p, f in code.items()}
+        self._modules = -1
+        self._moved: list[str] = []
+
+    def moved(self) -> list[str]:
+        """Return the edited files; looks again only when modules were imported since it was asked last."""
+        if len(sys.modules) != self._modules:
+            self._modules = len(sys.modules)
+            self._moved = [p for p, (sig, f) in self._before.items() if self._is_other(p, sig, f)]
+        return self._moved
+
+    def _is_other(self, path: str, signature: bytes, fingerprint: str) -> bool:
+        return self._files.fingerprint(path) != fingerprint or self._files.moved(path, signature, fingerprint)

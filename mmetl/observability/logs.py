@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from typing import TextIO
 
-
 _local = threading.local()
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
+from harness import BIN, Project, Result, wait_for
 from typer.main import get_command
 
-from conftest import BIN, Project, Result, wait_for
 from mmetl.cli.main import app
 
 SLEEP = """\
@@ -65,7 +65,11 @@ def test_json_of_run_dry_run_and_status(project: Project) -> None:
 def test_every_outcome(project: Project) -> None:
     """ran, fresh, restored, failed, blocked and skipped, each reached for real, alike in `run` and `status`."""
     project.tasks("  kept: {transform: shell.run, params: {command: 'echo k > k.txt', outputs: [k.txt]}}\n" + FAILING)
-    project.edit("pipeline.yaml", "  zeta:", "  lost: {transform: shell.run, params: {command: 'echo m > m.txt', outputs: [m.txt]}}\n  zeta:")
+    project.edit(
+        "pipeline.yaml",
+        "  zeta:",
+        "  lost: {transform: shell.run, params: {command: 'echo m > m.txt', outputs: [m.txt]}}\n  zeta:",
+    )
     done = project.fast("run", "--json", "--select", "kept", "--select", "lost")
     assert (done.code, done.outcomes()) == (0, {"kept": "ran", "lost": "ran"})
     (project.root / "m.txt").unlink()
@@ -87,7 +91,9 @@ def test_plain_output_of_a_failed_run(project: Project) -> None:
     project.tasks(FAILING)
     done = project.fast("run")
     assert done.code == 1
-    assert re.fullmatch(r"p: failed: 0 ran, 0 fresh, 1 failed, 1 blocked, 1 skipped; 0 rows, 0 B, \d+\.\d\d s\n", done.out)
+    assert re.fullmatch(
+        r"p: failed: 0 ran, 0 fresh, 1 failed, 1 blocked, 1 skipped; 0 rows, 0 B, \d+\.\d\d s\n", done.out
+    )
     lines = done.err.splitlines()
     assert re.fullmatch(rf"p: 3 to do, 0 fresh \(run {RUN_ID}\)", lines[0])
     assert lines[2] == "failed: p:bad: the command exited with 3: it broke"
@@ -105,6 +111,7 @@ def test_killed_run_is_crashed(project: Project) -> None:
     project.tasks(SLEEP)
     child = project.start("run")
     wait_for((project.root / "started").exists)
+    time.sleep(0.2)  # a finished task is committed within 50 ms
     running = shape(project.fast("status", "--json"))
     assert running["status"] == "running"
     child.kill()
@@ -266,7 +273,9 @@ def test_closed_pipe(project: Project) -> None:
     project.run()
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([BIN / "mmetl", "status"], cwd=project.root, stdout=writing, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        [BIN / "mmetl", "status"], cwd=project.root, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -285,9 +294,11 @@ SITUATIONS: dict[str, tuple[Callable[[Project], object], int]] = {
 def state(project: Project) -> list:
     """Return what a run left in the store, without ids and times."""
     return [
-        rows(project, "select pipeline, task, state, recipe, inputs, outputs, manifest, parts from tasks order by 1, 2"),
-        rows(project, "select pipeline, status, arguments, selected from runs order by rowid"),
-        rows(project, "select task, outcome, reasons, rows, bytes, error from task_runs order by rowid"),
+        rows(
+            project, "select pipeline, task, state, recipe, inputs, outputs, manifest, parts from tasks order by 1, 2"
+        ),
+        rows(project, "select pipeline, status, arguments, selected from runs order by started_ms, status"),
+        rows(project, "select task, outcome, reasons, rows, bytes, error from task_runs order by task, outcome"),
         rows(project, "select key, manifest from builds order by key"),
     ]
 
@@ -313,7 +324,7 @@ def test_bare_run_equals_the_typer_path(project: Project, prepare: Callable[[Pro
 def test_every_command_has_help_with_an_example(empty: Project) -> None:
     """A sentence and a runnable example each."""
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    assert sorted(commands) == "clean dry-run forget gc run show status validate why".split()
+    assert sorted(commands) == ["clean", "dry-run", "forget", "gc", "run", "show", "status", "validate", "why"]
     for name, command in commands.items():
         assert re.search(rf"Example: mmetl {name}\b", command.help), name
         assert all(p.help for p in command.params), name

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from conftest import Project
+from harness import Project
 
 HEAVY = ["duckdb", "pyarrow", "doit", "pydantic", "sqlite_utils", "rich", "lancedb", "neo4j"]
 SHOW = """

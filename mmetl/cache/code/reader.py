@@ -84,6 +84,7 @@ class CodeReader:
         self._finder = Finder(root)
         self._entries: dict[str, _Entry] = {}
         self._codes: dict[str, Code] = {}
+        self._defined: dict[str, FunctionInfo] = {}
         self._changes: dict[tuple[str, ...], Changes] = {}
 
     @property
@@ -112,8 +113,10 @@ class CodeReader:
 
     def define(self, entry: str) -> FunctionInfo:
         """Return what the text says of a function; raises as `fingerprint` does."""
-        found = self._find(entry)
-        return self._describe(found.module, found.parts, found.search, seen=set())
+        if entry not in self._defined:
+            found = self._find(entry)
+            self._defined[entry] = self._describe(found.module, found.parts, found.search, seen=set())
+        return self._defined[entry]
 
     def files_of(self, module: str) -> tuple[str, ...]:
         """Return the paths that decide what importing a module gives: all that it and its imports read or look for."""

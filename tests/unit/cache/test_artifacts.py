@@ -164,7 +164,9 @@ def test_sync_takes_missing_files(tmp_path: Path) -> None:
 
 MANIFESTS = {
     "table": (
-        Manifest("table", (Part("f" * 32, 3, 99, 1), Part("e" * 32, 2, 98)), ("id",), (Column("id", "int64", False),), 2),
+        Manifest(
+            "table", (Part("f" * 32, 3, 99, 1), Part("e" * 32, 2, 98)), ("id",), (Column("id", "int64", False),), 2
+        ),
         '{"format":1,"kind":"table","key":["id"],"buckets":2,"schema":[["id","int64",false]],'
         '"parts":[[1,"' + "f" * 32 + '",3,99],[0,"' + "e" * 32 + '",2,98]]}\n',
     ),

@@ -10,10 +10,24 @@ import pytest
 from mmetl.cache.listing import is_glob, list_files, matches
 from mmetl.errors import TaskError
 
-FILES = (
-    "a.csv b.csv c.txt .hidden.csv d/a.csv d/e/a.csv d/e/b.txt d/.h/a.csv .mmetl/a.csv .mmetl/x/a.csv"
-    " d/.mmetl/a.csv [x].csv é.csv Z.csv 10.csv 9.csv"
-).split()
+FILES = [
+    "a.csv",
+    "b.csv",
+    "c.txt",
+    ".hidden.csv",
+    "d/a.csv",
+    "d/e/a.csv",
+    "d/e/b.txt",
+    "d/.h/a.csv",
+    ".mmetl/a.csv",
+    ".mmetl/x/a.csv",
+    "d/.mmetl/a.csv",
+    "[x].csv",
+    "é.csv",
+    "Z.csv",
+    "10.csv",
+    "9.csv",
+]
 
 GLOBS = {
     "*.csv": "10.csv 9.csv Z.csv [x].csv a.csv b.csv é.csv",
@@ -113,7 +127,9 @@ def test_link_into_the_state_folder_lists_nothing(root: Path) -> None:
     assert list_files(str(root), "own/*.csv") == ()
 
 
-@pytest.mark.parametrize(("path", "expected"), [("a/b", False), ("a*", True), ("a?", True), ("[a]", True), ("]", False)])
+@pytest.mark.parametrize(
+    ("path", "expected"), [("a/b", False), ("a*", True), ("a?", True), ("[a]", True), ("]", False)]
+)
 def test_is_glob(path: str, expected: bool) -> None:
     """A wildcard makes a glob."""
     assert is_glob(path) is expected

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from harness import Project
 
-from conftest import Project
 from mmetl.cache.plans import plan_key
 from mmetl.cache.store import Store
 
@@ -21,7 +21,7 @@ TASKS = """\
   c:
     transform: local.nothing
 """
-LOCAL = '''\
+LOCAL = """\
 from mmetl import register_transform
 from pydantic import BaseModel
 
@@ -31,7 +31,7 @@ class Nothing(BaseModel):
 @register_transform("local.nothing")
 def nothing(inputs, params: Nothing):
     return None
-'''
+"""
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import sqlite_utils
+from harness import Project
 
-from conftest import Project
 from mmetl.cache.migrations import migrations
 from mmetl.cache.store import APPLICATION_ID, SCHEMA_VERSION, STATE_DIR, Store, file_system
 from mmetl.errors import RefusedError

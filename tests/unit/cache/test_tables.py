@@ -167,6 +167,12 @@ def test_the_name_of_a_list_child_does_not_matter(parts: Parts) -> None:
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_there_is_one_zero(parts: Parts, kind: pa.DataType) -> None:
+    zeros = [pa.table({"x": pa.array([zero, None, 1.5], kind)}) for zero in (0.0, -0.0)]
+    assert written(zeros[0], [], parts) == written(zeros[1], [], parts)
+
+
 TYPES = st.recursive(
     st.sampled_from(
         [pa.int8(), pa.uint64(), pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.binary(), pa.date32(),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from conftest import Project
+from harness import Project
 
 HEAD = "version: 1\nname: p\ntasks:\n"
 
@@ -228,7 +227,9 @@ def test_error(project: Project, tasks: str, text: str) -> None:
 
 def test_ten_errors_then_how_many_more(project: Project) -> None:
     """All are told at once, ten in full."""
-    project.tasks("".join(f"  t{n}: {{transform: shell.run, params: {{command: '', outputs: []}}}}\n" for n in range(13)))
+    project.tasks(
+        "".join(f"  t{n}: {{transform: shell.run, params: {{command: '', outputs: []}}}}\n" for n in range(13))
+    )
     done = project.fast("validate")
     assert done.code == 3
     assert done.err.count(": error: the command is empty\n") == 10

@@ -1,0 +1,119 @@
+"""`shell.run` and `python.run`."""
+
+from __future__ import annotations
+
+import pytest
+from harness import Project
+
+FUNCTIONS = """\
+import os, sys
+def write(text, to="o.txt"):
+    with open(to, "w") as f:
+        f.write(text)
+def where():
+    write(os.getcwd())
+class Steps:
+    @staticmethod
+    def go():
+        write("static")
+def boom():
+    raise KeyError
+def leave():
+    sys.exit(3)
+def stop():
+    raise SystemExit
+"""
+
+
+def only(project: Project, transform: str, params: str) -> Project:
+    project.write("lib/fn.py", FUNCTIONS)
+    project.tasks(f"  a:\n    transform: {transform}\n    params: {{{params}}}\n")
+    return project
+
+
+WORKS = {
+    "text for sh": ("shell.run", "command: 'echo one && echo two | cat > o.txt', outputs: [o.txt]", "two\n"),
+    "list": ("shell.run", "command: [cp, 'a b.txt', o.txt], inputs: ['a b.txt'], outputs: [o.txt]", "spaced"),
+    "list is no shell": (
+        "shell.run",
+        "command: [sh, -c, 'printf %s \"$1\" > o.txt', x, '$HOME;'], outputs: [o.txt]",
+        "$HOME;",
+    ),
+    "no input on stdin": ("shell.run", "command: 'cat > o.txt', outputs: [o.txt]", ""),
+    "folder is made": (
+        "shell.run",
+        "command: 'echo > new/er/o.txt; echo > o.txt', outputs: [new/er/o.txt, o.txt]",
+        "\n",
+    ),
+    "module": ("python.run", "function: 'lib.fn:write', args: {text: hi}, outputs: [o.txt]", "hi"),
+    "file": ("python.run", "function: './lib/fn.py:write', args: {text: hi}, outputs: [o.txt]", "hi"),
+    "attribute": ("python.run", "function: 'lib.fn:Steps.go', outputs: [o.txt]", "static"),
+}
+
+
+@pytest.mark.parametrize(("transform", "params", "text"), WORKS.values(), ids=WORKS.keys())
+def test_works(empty: Project, transform: str, params: str, text: str) -> None:
+    """The command or the function runs in the project's folder; the second run is fresh."""
+    only(empty, transform, params).write("a b.txt", "spaced")
+    done = empty.fast("run", "--json")
+    assert done.outcomes() == {"a": "ran"}, done.out
+    assert empty.read("o.txt") == text
+    assert empty.run() == {"a": "fresh"}
+
+
+def test_folder_of_a_function(empty: Project) -> None:
+    """It is the project's, wherever the command is started."""
+    only(empty, "python.run", "function: 'lib.fn:where', outputs: [o.txt]").write("mmetl.yml", "version: 1\n")
+    assert empty.mmetl("run", cwd="lib").code == 0
+    assert empty.read("o.txt") == str(empty.root)
+
+
+FAILS = {
+    "exit code": ("shell.run", "command: 'exit 7'", "the command exited with 7"),
+    "last lines": (
+        "shell.run",
+        "command: 'for i in 1 2 3 4 5; do echo $i; done; exit 1'",
+        "the command exited with 1: 3 / 4 / 5",
+    ),
+    "signal": ("shell.run", "command: 'kill -9 $$'", "the command was ended by signal SIGKILL"),
+    "no program": (
+        "shell.run",
+        "command: [no-such-program-here]",
+        "'no-such-program-here' cannot be started: No such file or directory; is it installed, and on PATH?",
+    ),
+    "output not written": (
+        "shell.run",
+        "command: 'true', outputs: [o.txt]",
+        "it did not write its output 'o.txt'; outputs are relative to the project's folder",
+    ),
+    "exception": ("python.run", "function: 'lib.fn:boom'", "KeyError"),
+    "sys.exit": ("python.run", "function: 'lib.fn:leave'", "SystemExit: 3"),
+    "bare SystemExit": ("python.run", "function: 'lib.fn:stop'", "SystemExit"),
+}
+
+
+@pytest.mark.parametrize(("transform", "params", "error"), FAILS.values(), ids=FAILS.keys())
+def test_fails(empty: Project, transform: str, params: str, error: str) -> None:
+    """The error is one sentence, and the task is stale afterwards."""
+    only(empty, transform, params)
+    done = empty.fast("run", "--json")
+    assert (done.code, done.json()["status"]) == (1, "failed")
+    assert done.json()["tasks"][0]["error"] == error
+    assert empty.fast("status", "--json").json()["status"] == "failed"
+    assert empty.dry() == {"a": "ran"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "outcome"),
+    [
+        ("outputs: [o.txt, p.txt]", "outputs: [p.txt, o.txt]", "ran"),
+        ("command: 'echo > o.txt; echo > p.txt'", "command: 'echo  > o.txt; echo > p.txt'", "ran"),
+        ("command: 'echo > o.txt; echo > p.txt'", 'command: "echo > o.txt; echo > p.txt"', "fresh"),
+    ],
+)
+def test_what_counts(empty: Project, old: str, new: str, outcome: str) -> None:
+    """Every param does, its spelling in YAML does not."""
+    only(empty, "shell.run", "command: 'echo > o.txt; echo > p.txt', outputs: [o.txt, p.txt]")
+    empty.run()
+    empty.edit("pipeline.yaml", old, new)
+    assert empty.run() == {"a": outcome}
