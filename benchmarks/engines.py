@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 BIN = Path(sys.executable).parent
 
@@ -23,7 +24,7 @@ def register(gen) -> None:
 
         name = "mmetl"
         transform = "shell.run"
-        help = [str(BIN / "mmetl"), "--help"]
+        help: ClassVar = [str(BIN / "mmetl"), "--help"]
 
         def params(self, g, n):
             return {"command": gen.sh(g, n), "inputs": g.inputs(n), "outputs": [g.output(n)]}
@@ -61,7 +62,7 @@ def register(gen) -> None:
         """The same tasks through plain `doit run` and a one-line dodo.py."""
 
         name = "mmetl-doit"
-        help = [str(BIN / "doit"), "help"]
+        help: ClassVar = [str(BIN / "doit"), "help"]
 
         def write(self, g, d):
             super().write(g, d)

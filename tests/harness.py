@@ -18,6 +18,7 @@ from typing import Any
 from unittest import mock
 
 from mmetl.__main__ import main
+from mmetl.cache.fingerprints import TICK_NS
 
 BIN = Path(sys.executable).parent
 DODO = "from mmetl.core.build import DOIT_CONFIG, task_pipelines\n"
@@ -51,6 +52,11 @@ TASKS = """\
       inputs: [out/first.txt]
       outputs: [out/second.txt]
 """
+
+
+def grow_old() -> None:
+    """Wait until files written so far are older than a tick: only then are a plan and fingerprints kept for them."""
+    time.sleep(2 * TICK_NS / 1e9)
 
 
 @dataclass(frozen=True)

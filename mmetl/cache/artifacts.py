@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import os
@@ -152,7 +153,8 @@ class PartStore:
                 return
             fd = os.open(full, os.O_WRONLY | os.O_TRUNC)
         try:
-            os.write(fd, data)
+            if os.write(fd, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), full)
             seal(fd)
             self.files.put(path, fingerprint, sealed(fd))
         finally:
@@ -215,19 +217,26 @@ def remove_if_ours(files: FileCache, path: str, fingerprint: Fingerprint) -> boo
 
 
 def sync(paths: Iterable[str]) -> None:
-    """Make files durable before the transaction that names them: one call for many (Linux), else one for each."""
-    import ctypes
-
+    """Make files durable before the transaction that names them: one call for each file system (Linux), else one a file."""
     todo = list(paths)
-    if not todo:
+    devices: dict[int, str] = {}
+    for folder in {os.path.dirname(p) or "." for p in todo}:
+        with contextlib.suppress(FileNotFoundError):
+            devices.setdefault(os.stat(folder).st_dev, folder)
+    if all([_sync_all(folder) for folder in devices.values()]):
         return
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = os.open(os.path.dirname(todo[0]) or ".", os.O_RDONLY)
-    try:
-        if hasattr(libc, "syncfs") and libc.syncfs(fd) == 0:
-            return
-    finally:
-        os.close(fd)
     for path in todo:
         with contextlib.suppress(FileNotFoundError), open(path, "rb") as f:
             os.fsync(f.fileno())
+
+
+def _sync_all(folder: str) -> bool:
+    """Make everything on a folder's file system durable; return whether that can be done here."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        return hasattr(libc, "syncfs") and libc.syncfs(fd) == 0
+    finally:
+        os.close(fd)

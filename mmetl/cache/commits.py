@@ -115,7 +115,9 @@ class Committer:
             with self._wake:
                 group, self._pending = self._pending, []
             changes = self._files.take_changes()
-            sync([p for c in group for p in c.files])
+            written = [p for c in group for p in c.files]
+            # The parts lie beside the store; a link may have put the outputs on another file system.
+            sync([*written, str(self._store.path)] if written else [])
             with self._store.transaction() as db:
                 write_group(db, group)
                 write_files(db, changes)

@@ -17,6 +17,9 @@ CHUNK_BYTES = 1 << 20
 MISSING = "missing"
 """Stands for a file that is not there, where a fingerprint is expected."""
 
+EMPTY = xxhash.xxh3_128_hexdigest(b"")
+"""The fingerprint of an empty file."""
+
 _pack: Callable[..., bytes] = struct.Struct("<5q").pack
 _SIGNED = 1 << 63
 

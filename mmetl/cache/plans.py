@@ -50,7 +50,7 @@ def load_plan(store: Store, key: str, files: FileCache, env: Mapping[str, str]) 
     checks = json.loads(found[0][0])
     files.observe(checks["files"])
     if (
-        checks["racy"]
+        checks.get("racy", True)
         or checks["installation"] != installation()
         or any(files.seen[p] != f for p, f in checks["files"].items())
         or any(environment_fingerprint(env.get(n)) != f for n, f in checks["env"].items())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from mmetl.cache.lock import reading
-from mmetl.cli.output import columns, run_json, say, say_json, size, summary, task_line
+from mmetl.cli.output import LEFT, columns, count, run_json, say, say_json, size, summary, task_line
 from mmetl.contracts.transform import Table
 from mmetl.core.find import find_task
 from mmetl.core.keep import orphans
@@ -15,9 +16,10 @@ from mmetl.core.project import Project
 from mmetl.core.run import RunResult
 from mmetl.core.why import explain_task
 from mmetl.errors import ExitCode, UsageError
-from mmetl.observability.runs import find_run
+from mmetl.observability.runs import find_run, kept_leftovers
 
 CELL = 40  # characters of a value in a printed table
+SORTED_ROWS = 1_000_000  # a keyed table of more is shown in the order in which it is kept
 
 
 def status(run: str | None, *, as_json: bool = False) -> int:
@@ -37,6 +39,8 @@ def status(run: str | None, *, as_json: bool = False) -> int:
     if worked:
         say(columns(worked))
     say(summary(RunResult(found.id, found.pipeline, found.status, found.tasks, seconds)))
+    for path in kept_leftovers(project.store, found.id):
+        say(LEFT.format(path=path))
     for pipeline, task in orphans(project):
         say(f"gone from the YAML: {pipeline}:{task} (mmetl clean --orphans removes what it left)")
     return ExitCode.DONE
@@ -65,9 +69,7 @@ def show(task: str, *, limit: int = 20, as_json: bool = False) -> int:
             else:
                 say(columns([(str(f["path"]), size(int(str(f["bytes"]))), str(f["fingerprint"])) for f in files], ""))
             return ExitCode.DONE
-        from mmetl.cache.tables import read_table
-
-        rows = (r for batch in read_table(Table(name, manifest, tuple(paths))) for r in batch.to_pylist())
+        rows = _rows(Table(name, manifest, tuple(paths)))
         if as_json:
             for row in rows:
                 say_json(row)
@@ -75,8 +77,19 @@ def show(task: str, *, limit: int = 20, as_json: bool = False) -> int:
         head = list(itertools.islice(rows, limit))
     names = [c.name for c in manifest.columns]
     say(columns([names, *([_cell(r[n]) for n in names] for r in head)], indent=""))
-    say(f"{manifest.rows:,} rows" + (f", the first {limit} shown" if manifest.rows > limit else ""))
+    say(count(manifest.rows, "row") + (f", the first {limit} shown" if manifest.rows > limit else ""))
     return ExitCode.DONE
+
+
+def _rows(table: Table) -> Iterator[dict[str, Any]]:
+    """Yield rows: a keyed table in the order of its key, unless it is too large to be sorted for a look."""
+    from mmetl.cache.tables import read_table
+
+    reader = read_table(table)
+    if table.manifest.buckets > 1 and table.manifest.rows <= SORTED_ROWS:
+        reader = reader.read_all().sort_by([(k, "ascending") for k in table.manifest.key]).to_reader()
+    for batch in reader:
+        yield from batch.to_pylist()
 
 
 def _cell(value: Any) -> str:

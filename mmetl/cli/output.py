@@ -13,6 +13,7 @@ from mmetl.errors import ExitCode, MmetlError
 from mmetl.observability.runs import TaskRun
 
 JSON_SCHEMA_VERSION = 1
+LEFT = "left {path}: no task declares it any more, and it was changed since mmETL wrote it"
 DEBUG = "MMETL_DEBUG"  # set by --debug; a variable, so that it reaches errors of every stage
 OUTCOMES = ("ran", "fresh", "restored", "failed", "blocked", "skipped")
 
@@ -62,6 +63,11 @@ def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> str:
     return "\n".join(lines)
 
 
+def count(n: int, noun: str) -> str:
+    """Return a number of things, such as `1 row` or `2,000 rows`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def size(size_bytes: int) -> str:
     """Return bytes in words, such as `12.3 kB`."""
     value, units = float(size_bytes), ["B", "kB", "MB", "GB", "TB"]
@@ -100,11 +106,11 @@ def summary(result: RunResult) -> str:
     rows = sum(t.rows for t in result.tasks)
     written = size(sum(t.size_bytes for t in result.tasks))
     verdict = "" if result.status == "succeeded" else f" {result.status}:"
-    return f"{result.pipeline}:{verdict} {', '.join(shown)}; {rows:,} rows, {written}, {result.seconds:.2f} s"
+    return f"{result.pipeline}:{verdict} {', '.join(shown)}; {count(rows, 'row')}, {written}, {result.seconds:.2f} s"
 
 
 def task_line(t: TaskRun) -> Sequence[str]:
     """Return one task as columns."""
-    amount = f"{t.rows:,} rows" if t.rows else size(t.size_bytes) if t.size_bytes else ""
+    amount = count(t.rows, "row") if t.rows else size(t.size_bytes) if t.size_bytes else ""
     seconds = f"{t.seconds:.2f} s" if t.seconds else ""
     return (t.outcome, t.task, amount, seconds, t.error or "; ".join(t.reasons))

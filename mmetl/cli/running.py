@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmetl.cache.layout import log_path
-from mmetl.cli.output import run_json, say, say_json, summary, talk
+from mmetl.cli.output import LEFT, run_json, say, say_json, summary, talk
 from mmetl.cli.progress import Starting
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.run import run as core_run
 from mmetl.errors import ExitCode
+from mmetl.observability.runs import kept_leftovers
 
 EXIT = {"succeeded": ExitCode.DONE, "failed": ExitCode.TASK_FAILED, "cancelled": ExitCode.INTERRUPTED}
 
@@ -36,5 +37,7 @@ def run(pipeline: str | None = None, options: RunOptions | None = None, *, as_js
             if t.outcome == "failed":
                 log = log_path(result.run_id, result.pipeline, t.task)
                 talk(f"failed: {result.pipeline}:{t.task}: {t.error}\n  log: {log}")
+        for left in kept_leftovers(project.store, result.run_id):
+            talk(LEFT.format(path=left))
         say(summary(result))
     return EXIT[result.status]

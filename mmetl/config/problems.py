@@ -16,9 +16,6 @@ from mmetl.utils.text import either, near
 MAX_SHOWN = 60  # characters of a value in a message
 KEY = "[key]"  # pydantic's mark for an error in the key of a mapping, not in its value
 
-MAX_SHOWN = 60  # characters of a value in a message
-KEY = "[key]"  # pydantic's mark for an error in the key of a mapping, not in its value
-
 
 def problems_from_validation(
     error: ValidationError, source: Source, base: Path, model: type[BaseModel], owner: str

@@ -45,6 +45,11 @@ def secret_names(value: Any) -> set[str]:
     }
 
 
+def secret_values(value: Any, env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of all live secrets in a value, the longest first; what is not set or empty is left out."""
+    return tuple(sorted({env.get(name, "") for name in secret_names(value)} - {""}, key=len, reverse=True))
+
+
 def resolve_secrets(value: Any, env: Mapping[str, str]) -> Any:
     """Return the value with every live secret replaced, and literal ones as they are meant.
 

@@ -21,6 +21,7 @@ class TaskNode(NamedTuple):
         after: other upstream tasks: `depends_on`, and those that write a file which this one reads.
         files: paths read, relative to the project.
         globs: patterns read, relative to the project.
+        optional: paths read where they exist; an empty file counts as none.
         outputs: paths written, relative to the project.
         always: run whenever asked, whatever is fresh.
         max_age_s: run again after so many seconds; None never.
@@ -32,6 +33,7 @@ class TaskNode(NamedTuple):
     after: Sequence[str] = ()
     files: Sequence[str] = ()
     globs: Sequence[str] = ()
+    optional: Sequence[str] = ()
     outputs: Sequence[str] = ()
     always: bool = False
     max_age_s: float | None = None

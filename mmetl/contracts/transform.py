@@ -37,6 +37,7 @@ class Declaration:
     Attributes:
         tables: alias -> task for inputs inferred from the params (tables named in SQL).
         sources: files read, as paths or globs relative to the project.
+        optional: files read where they exist; an empty one counts as none (the journal beside a SQLite file).
         outputs: files written, as paths relative to the project.
         functions: project functions called, as `module:qualname`; their code counts in the recipe.
         recipe: canonical forms that take the place of params of the same name in the recipe (canonical SQL).
@@ -48,6 +49,7 @@ class Declaration:
 
     tables: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -98,6 +100,7 @@ class Job:
         outputs: absolute paths of the declared output files, in order; their folders exist.
         key: the columns that name a row.
         base: the build to continue, for a watermark read; None for a full read.
+        previous_buckets: how many buckets the task's last artifact was cut into; None if it has none.
         functions: `module:qualname` -> the imported project function.
         parts: where parts go.
         root: the project's folder.
@@ -120,6 +123,7 @@ class Job:
     scratch: Path
     log: TextIO
     threads: int = 1
+    previous_buckets: int | None = None
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
 
 

@@ -52,6 +52,9 @@ def artifact_name(pipeline: str, task: str) -> str:
     return f"{ARTIFACTS}{pipeline}/{task}"
 
 
+CUTOFF = "its inputs turned out to be the same"
+
+
 class Session:
     """What the tasks, the checker and the backend of one process share.
 
@@ -66,6 +69,7 @@ class Session:
         self.executor = Executor(project, options)
         self.plans = {p.pipeline: p for p in plans}
         self.facts: dict[str, Facts] = {}
+        self.set_out: list[str] = []
         self._decided: dict[tuple[str, str], Decision] = {}
         self.guard = threading.RLock()  # doit decides in the main thread while others run tasks
 
@@ -116,6 +120,14 @@ class Session:
 
     def _asked(self, plan: Plan, task: str) -> bool:
         return (plan.pipeline, task) in self._decided
+
+    def found_fresh(self) -> dict[str, list[TaskRun]]:
+        """Return the tasks, by pipeline, that a plain doit run set out to do and that were fresh when their turn came."""
+        found: dict[str, list[TaskRun]] = {}
+        for (pipeline, task), decision in self._decided.items():
+            if decision is FRESH and task in self.set_out and (pipeline, task) not in self.executor.outcomes:
+                found.setdefault(pipeline, []).append(TaskRun(task, "fresh", (CUTOFF,)))
+        return found
 
     def last_decision(self, plan: Plan, node: TaskNode) -> Decision | None:
         """Return what was decided about a task last; its upstream tasks cannot have changed since doit asked."""
@@ -312,7 +324,8 @@ def begin(session: Session, plan: Plan) -> bool:
         if session.executor.lock.held:
             return False
         try:
-            session.executor.begin(plan.pipeline, list(plan.tasks), list(plan.tasks))
+            session.set_out = [n for n, node in plan.tasks.items() if not UpToDate(session, plan, node)()]
+            session.executor.begin(plan.pipeline, list(plan.tasks), session.set_out)
         except MmetlError as e:
             sys.stderr.write(f"{e}\n")
             raise SystemExit(int(e.exit_code)) from None
@@ -324,7 +337,7 @@ def finish(session: Session) -> None:
     """Write how a plain doit run ended. `mmetl run` does so itself, with more to say."""
     if session.executor.lock.held:
         failed = any(t.outcome == "failed" for t in session.executor.outcomes.values())
-        session.executor.end("failed" if failed else "succeeded", {})
+        session.executor.end("failed" if failed else "succeeded", session.found_fresh())
     session.project.store.close()
 
 
@@ -415,7 +428,7 @@ class _Reporter:
 
     def skip_uptodate(self, task: Task) -> None:
         pipeline, _, name = task.name.partition(":")
-        result = TaskRun(name, "fresh", ("its inputs turned out to be the same",))
+        result = TaskRun(name, "fresh", (CUTOFF,))
         self.session.executor.outcomes[pipeline, name] = result
         self.progress.finished(result)
 

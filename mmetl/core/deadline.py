@@ -42,26 +42,50 @@ def deadline(seconds: float | None, cancellation: Cancellation) -> Iterator[None
     if seconds is None:
         yield
         return
-    thread = threading.get_ident()
-    expired = threading.Event()
-
-    def expire() -> None:
-        expired.set()
-        cancellation.stop()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_Expired))
-
-    timer = threading.Timer(seconds, expire)
+    alarm = _Alarm(threading.get_ident(), cancellation)
+    timer = threading.Timer(seconds, alarm.ring)
     timer.daemon = True
     timer.start()
     try:
-        yield
-        timer.cancel()
-        if expired.is_set():
+        try:
+            yield
+        finally:
+            timer.cancel()
+            alarm.switch_off()
+        if alarm.rang:
             raise _Expired  # noqa: TRY301  the block ended just as the time was up
     except BaseException as e:
-        timer.cancel()
-        if not expired.is_set():
+        with contextlib.suppress(_Expired):  # it may come as late as here
+            alarm.switch_off()
+        if not alarm.rang:
             raise
         raise TaskTimeoutError(f"it took longer than its timeout_s of {seconds:g}") from (
             None if isinstance(e, _Expired) else e
         )
+
+
+class _Alarm:
+    """Interrupts one thread once, and never after it was switched off."""
+
+    def __init__(self, thread: int, cancellation: Cancellation) -> None:
+        self.rang = False
+        self._thread = ctypes.c_ulong(thread)
+        self._cancellation = cancellation
+        self._off = False
+        self._guard = threading.Lock()
+
+    def ring(self) -> None:
+        """Raise `_Expired` in the thread, and stop what it waits for."""
+        with self._guard:
+            if self._off:
+                return
+            self.rang = True
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, ctypes.py_object(_Expired))
+        self._cancellation.stop()
+
+    def switch_off(self) -> None:
+        """Take back an exception that was not delivered yet."""
+        with self._guard:
+            self._off = True
+            if self.rang:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, None)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import xxhash
 
-from mmetl.cache.fingerprints import MISSING, FileCache
+from mmetl.cache.fingerprints import EMPTY, MISSING, FileCache
 from mmetl.cache.layout import part_path
 from mmetl.cache.listing import list_files
 from mmetl.contracts.artifact import Fingerprint
@@ -109,6 +109,7 @@ class Facts:
         found.update((p, seen.get(p, MISSING)) for p in node.files)
         for glob in node.globs:
             found.update((p, seen.get(p, MISSING)) for p in self.listing(node, glob))
+        found.update((p, seen[p]) for p in node.optional if seen.get(p, MISSING) not in {MISSING, EMPTY})
         return found
 
     def listing(self, node: TaskNode, glob: str) -> list[str]:
@@ -117,7 +118,7 @@ class Facts:
 
     def inputs(self, node: TaskNode) -> Fingerprint:
         """Return one fingerprint over all inputs of a task whose upstream tasks are settled."""
-        if not node.globs:
+        if not node.globs and not node.optional:
             seen = self.files.seen
             prints = [self.manifest(t) for t in node.tables]
             prints += [seen[p] for p in node.files]
@@ -141,6 +142,7 @@ def observe(nodes: Iterable[TaskNode], facts: Facts) -> None:
     for node in nodes:
         paths += node.files
         paths += node.outputs
+        paths += node.optional
         for glob in node.globs:
             if glob not in facts.listings:
                 facts.listings[glob] = list_files(facts.files.root, glob)

@@ -25,7 +25,7 @@ from mmetl.cache.layout import SCRATCH, log_path, part_path
 from mmetl.cache.lock import RunLock
 from mmetl.cache.plans import plan_files
 from mmetl.cache.watermarks import get_watermark
-from mmetl.config.secrets import resolve_secrets
+from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Base, Job, Made, Table
@@ -46,18 +46,21 @@ from mmetl.observability.runs import (
     beat,
     begin_run,
     end_run,
+    left_running,
     new_run_id,
     task_run_row,
     write_event,
     write_task_runs,
 )
 from mmetl.utils.hashing import xxh3_hex
+from mmetl.utils.orphans import RUN_VARIABLE, end_orphans
 from mmetl.utils.time import now_ms
 
 SHRINK_FLOOR = 20  # a source of fewer items may shrink as it likes, short of vanishing
 AGAIN = frozenset({"forced", "always", "max_age"})  # reasons for which an earlier output is no answer
 RETRY_DELAY_S = 0.5  # before the first retry; doubled each time, up to RETRY_LIMIT_S
 RETRY_LIMIT_S = 30.0
+CANCEL_S = 10.0  # longest wait for tasks in other threads after Ctrl-C
 
 
 class _Sources(Mapping[str, Sequence[Path]]):
@@ -97,6 +100,8 @@ class Executor:
         self.lock = RunLock(project.store.folder)
         self.outcomes: dict[tuple[str, str], TaskRun] = {}
         self.running: dict[str, Cancellation] = {}
+        self.cancelled = False
+        self._at_work: set[str] = set()
         self._committer: Committer | None = None
         self._begin = threading.Lock()
         self._started_in = ""
@@ -120,9 +125,13 @@ class Executor:
             # Project functions open files by the paths that the YAML gives, wherever the command was started.
             self._started_in = os.getcwd()
             os.chdir(self.project.root)
+            orphans = end_orphans(left_running(store))
+            os.environ[RUN_VARIABLE] = self.run_id
             sweep_unfinished(str(self.project.root))
             with store.transaction() as db:
                 begin_run(db, self.run_id, pipeline, selected, self.options.arguments())
+                if orphans:
+                    write_event(db, self.run_id, "orphans_killed", pids=orphans)
                 write_event(db, self.run_id, "decided", stale=list(stale))
             self._indexed = {key for (key,) in store.rows("select key from builds")}
             self._committer = Committer(store, self.project.files, lambda db: beat(db, self.run_id))
@@ -150,13 +159,18 @@ class Executor:
             tidy(self.project)
         finally:
             os.chdir(self._started_in)
+            os.environ.pop(RUN_VARIABLE, None)
             self.lock.release()
             self._committer = None
 
     def cancel(self) -> None:
-        """Interrupt every running task."""
+        """Interrupt every running task, and wait until none is at work; what they come to is no result any more."""
+        self.cancelled = True
         for cancellation in list(self.running.values()):
             cancellation.stop()
+        end = time.monotonic() + CANCEL_S
+        while self._at_work and time.monotonic() < end:
+            time.sleep(0.01)
 
     # --- one task
 
@@ -169,9 +183,12 @@ class Executor:
         self.invalidate(plan, facts, (node.name,))
         log = TaskLog(facts.files.full(log_path(self.run_id, plan.pipeline, node.name)))
         why = tuple(texts(self.explain(reasons)))
+        self._at_work.add(node.name)
         try:
             done = self._restore_or_compute(plan, node, facts, reasons, log)
         except Exception as e:  # noqa: BLE001  user code may raise anything; the run goes on and tells
+            if self.cancelled:
+                return TaskRun(node.name, "skipped", why)  # it did not fail: it was stopped, and stays invalidated
             result = TaskRun(node.name, "failed", why, 0, 0, time.perf_counter() - started, _tell(e, log))
             self._commit_failure(plan, node, facts, result)
         else:
@@ -182,6 +199,7 @@ class Executor:
             facts.settled.add(node.name)
         finally:
             log.close()
+            self._at_work.discard(node.name)
         facts.attempted.add(node.name)
         self.outcomes[plan.pipeline, node.name] = result
         return result
@@ -207,7 +225,8 @@ class Executor:
         self._refuse_missing(node, facts)
         self._refuse_shrunk(node, facts)
         detail = self._detail(plan, node.name)
-        before = {p: facts.files.signature_of(p) for p in inputs if not p.startswith("task ")}
+        # Reading a SQLite journal touches its signature: of an optional file only the content is compared.
+        before = {p: facts.files.signature_of(p) for p in inputs if p[:5] != "task " and p not in node.optional}
         listed = {g: facts.listing(node, g) for g in node.globs}
         digest = facts.inputs(node)
         again = AGAIN.intersection(r.kind for r in reasons)
@@ -219,6 +238,7 @@ class Executor:
         made = self._compute(plan, node, facts, detail, log, full="forced" in again)
         changed = [p for p, sig in before.items() if facts.files.moved(p, sig, inputs[p])]
         changed += [g for g, files in listed.items() if listing_now(node, facts, g) != files]
+        changed += [p for p in node.optional if p in inputs and facts.files.again(p) != inputs[p]]
         if detail.functions or detail.imports:
             changed += code.moved()
         manifest = self._manifest(node, detail, made)
@@ -289,21 +309,26 @@ class Executor:
         self, transform: Any, job: Job, detail: TaskDetail, node: TaskNode, cancellation: Cancellation
     ) -> Made | None:
         for n in range(detail.retries + 1):
-            if not getattr(transform, "atomic", True):
-                # What a command left from an earlier run must not be taken for what it writes now.
-                for path in node.outputs:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(self.project.files.full(path))
+            # What a command left from an earlier run must not be taken for what it writes now.
+            self._clear(transform, node)
             try:
                 with printing_to(job.log), deadline(detail.timeout_s, cancellation):
                     made: Made | None = transform.run(job)
                     return made
             except Exception as e:
-                if n == detail.retries:
+                if n == detail.retries or self.cancelled:
+                    self._clear(transform, node)  # half-written, and nobody else's
                     raise
                 job.log.write(f"attempt {n + 1} failed: {_sentence(e)}\n")
                 time.sleep(min(RETRY_DELAY_S * 2**n, RETRY_LIMIT_S))
         raise AssertionError(node.name)
+
+    def _clear(self, transform: Any, node: TaskNode) -> None:
+        """Remove the outputs of a transform that does not write them all at once."""
+        if not getattr(transform, "atomic", True):
+            for path in node.outputs:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.project.files.full(path))
 
     def _code(self, plan: Plan) -> CodeWatch:
         if plan.key not in self._watched:
@@ -326,7 +351,10 @@ class Executor:
         cancellation: Cancellation,
     ) -> Job:
         root = self.project.root
-        params = resolve_secrets(detail.params, self.project.env) if detail.templated else detail.params
+        params = detail.params
+        if detail.templated:
+            log.secrets = secret_values(params, self.project.env)
+            params = resolve_secrets(params, self.project.env)
         full = facts.files.full
         return Job(
             name=f"{plan.pipeline}:{node.name}",
@@ -342,8 +370,16 @@ class Executor:
             scratch=Path(full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}")),
             log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
             threads=self._threads,
+            previous_buckets=self._previous_buckets(node, facts),
             on_cancel=cancellation.add,
         )
+
+    def _previous_buckets(self, node: TaskNode, facts: Facts) -> int | None:
+        """Return how the task's last table was cut, so that a little growth does not cut it anew."""
+        record = facts.records.get(node.name)
+        if record is None or node.outputs or not record.manifest:
+            return None
+        return self._current_manifest(record.manifest).buckets
 
     def _function(self, entry: str) -> Any:
         if entry not in self._functions:
@@ -559,4 +595,4 @@ def _tell(error: Exception, log: TaskLog) -> str:
         log.write("".join(traceback.format_exception(error)))
     else:
         log.write(f"{error}\n")
-    return _sentence(error)
+    return log.redacted(_sentence(error))

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,16 +41,17 @@ def locked(project: Project, what: str) -> Iterator[None]:
         lock.release()
 
 
-def clean_task(project: Project, pipeline: str, task: str) -> Cleaned:
+def clean_task(project: Project, pipeline: str, task: str, *, spare: Container[str] = ()) -> Cleaned:
     """Remove the files that a task wrote, and take its artifact from what is current; the next run restores both.
 
-    A file that was changed since is left, and told.
+    A file that was changed since is left, and told. Files in `spare` are left without a word.
     """
     rows = project.store.rows("select output_list from tasks where pipeline = ? and task = ?", (pipeline, task))
     removed: list[str] = []
     kept: list[str] = []
     for path, fingerprint in json.loads(rows[0][0] or "{}").items() if rows else ():
-        (removed if remove_if_ours(project.files, path, fingerprint) else kept).append(path)
+        if path not in spare:
+            (removed if remove_if_ours(project.files, path, fingerprint) else kept).append(path)
     with project.store.transaction() as db:
         db.execute("update tasks set manifest = '' where pipeline = ? and task = ?", (pipeline, task))
     save_file_changes(project.store, project.files)
@@ -82,9 +83,17 @@ def orphans(project: Project) -> list[tuple[str, str]]:
 
 def clean_orphans(project: Project) -> list[tuple[str, str, Cleaned]]:
     """Remove what tasks left that are gone from their YAML: files, manifest and record. Their builds stay in the index."""
+    gone = orphans(project)
+    # A renamed task has written the same files under its new name.
+    spare = {
+        path
+        for pipeline, task, listed in project.store.rows("select pipeline, task, output_list from tasks")
+        if (pipeline, task) not in gone
+        for path in json.loads(listed or "{}")
+    }
     done = []
-    for pipeline, task in orphans(project):
-        done.append((pipeline, task, clean_task(project, pipeline, task)))
+    for pipeline, task in gone:
+        done.append((pipeline, task, clean_task(project, pipeline, task, spare=spare)))
         with project.store.transaction() as db:
             for table in ("tasks", "watermarks"):
                 db.execute(f"delete from {table} where pipeline = ? and task = ?", (pipeline, task))
@@ -149,6 +158,13 @@ def expire(project: Project, *, days: float, builds: int) -> int:
             "delete from manifests where fingerprint not in (select manifest from builds)"
             " and fingerprint not in (select manifest from tasks)"
         )
+        # Of every pipeline file the newest plan stays, whatever its age: it says which tasks are no orphans.
+        db.execute(
+            "delete from plans where used_ms < ? and key not in (select key from (select key, row_number() over"
+            " (partition by json_extract(checks, '$.path') order by used_ms desc) as age from plans) where age = 1)",
+            (oldest,),
+        )
+        db.execute("delete from plan_tasks where plan not in (select key from plans)")
         db.execute(
             "delete from recipes where fingerprint not in (select recipe from builds)"
             " and fingerprint not in (select recipe from tasks)"

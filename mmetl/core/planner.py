@@ -377,6 +377,7 @@ def _node(name: str, recipe: str, draft: _Draft) -> TaskNode:
         draft.after,
         [p for p in paths if not is_glob(p)],
         [p for p in paths if is_glob(p)],
+        [posixpath.normpath(p) for p in draft.declared.optional],
         draft.outputs,
         draft.spec.always,
         draft.spec.max_age,

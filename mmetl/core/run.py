@@ -11,7 +11,7 @@ from mmetl.cache.stat_cache import save_file_changes
 from mmetl.contracts.plan import Plan
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
-from mmetl.core.select import forced, select
+from mmetl.core.select import forced, select, task_name
 from mmetl.observability.runs import Status, TaskRun, new_run_id, record_noop
 from mmetl.utils.garbage import collection_paused
 
@@ -58,6 +58,7 @@ def run(project: Project, path: Path, options: RunOptions, progress: Progress) -
 def _run(project: Project, path: Path, options: RunOptions, progress: Progress, started: float) -> RunResult:
     plan = project.plan(path, options.variables)
     selected = select(plan, options.select)
+    options = options._replace(allow_shrink=frozenset(task_name(plan, t) for t in options.allow_shrink))
     version = project.store.version()
     facts, decisions = project.decide(plan, selected, forced=forced(plan, options, selected))
     if all(d.freshness == "fresh" for d in decisions.values()):

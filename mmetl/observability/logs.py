@@ -13,16 +13,23 @@ from typing import TextIO
 _local = threading.local()
 
 
+HIDDEN = "***"  # stands in a log for the value of a secret
+
+
 class TaskLog(io.TextIOBase):
     """A text file that exists only once something was written. Line-buffered.
 
     Args:
         path: absolute path of the log.
+
+    Attributes:
+        secrets: values that must not stay in the log.
     """
 
     def __init__(self, path: str) -> None:
         super().__init__()
         self.path = path
+        self.secrets: tuple[str, ...] = ()
         self._file: TextIO | None = None
 
     @property
@@ -36,7 +43,7 @@ class TaskLog(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Write text, opening the file at the first call."""
-        return self._open().write(text)
+        return self._open().write(self.redacted(text))
 
     def fileno(self) -> int:
         """Return the file's descriptor, for a child process to write to."""
@@ -52,7 +59,27 @@ class TaskLog(io.TextIOBase):
         if self._file:
             self._file.close()
             self._file = None
+            if self.secrets:
+                self._redact_file()
         super().close()
+
+    def redacted(self, text: str) -> str:
+        """Return a text without the values of secrets."""
+        for secret in self.secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+    def _redact_file(self) -> None:
+        """Take out what a child process wrote, or what came in pieces."""
+        with open(self.path, "r+b") as f:
+            data = f.read()
+            clean = data
+            for secret in self.secrets:
+                clean = clean.replace(secret.encode(), HIDDEN.encode())
+            if clean != data:
+                f.seek(0)
+                f.write(clean)
+                f.truncate()
 
     def _open(self) -> TextIO:
         if self._file is None:

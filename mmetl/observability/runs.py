@@ -60,6 +60,11 @@ def begin_run(
     _insert(db, run_id, pipeline, "running", None, selected, arguments)
 
 
+def left_running(store: Store) -> list[str]:
+    """Return the runs that ended without a word. For the holder of the lock."""
+    return [run for (run,) in store.rows("select id from runs where status = 'running'")]
+
+
 def record_noop(
     db: sqlite3.Connection, run_id: str, pipeline: str, selected: Sequence[str], arguments: Mapping[str, Any]
 ) -> None:
@@ -121,6 +126,12 @@ def write_event(db: sqlite3.Connection, run_id: str, kind: str, task: str = "", 
         "insert into events (run_id, at_ms, kind, task, data) values (?, ?, ?, ?, ?)",
         (run_id, now_ms(), kind, task, json.dumps(data)),
     )
+
+
+def kept_leftovers(store: Store, run_id: str) -> list[str]:
+    """Return the files that tasks no longer declare and that a run left, because somebody changed them."""
+    rows = store.rows("select data from events where run_id = ? and kind = 'leftover_kept' order by id", (run_id,))
+    return [json.loads(data)["path"] for (data,) in rows]
 
 
 def find_run(store: Store, wanted: str | None) -> Run | None:

@@ -128,7 +128,11 @@ class Python(_Command):
 
     def run(self, job: Job) -> None:
         """Call the function. What it raises is the task's error."""
-        job.functions[job.params.function](**job.params.args)
+        try:
+            job.functions[job.params.function](**job.params.args)
+        except SystemExit as e:
+            if e.code:
+                raise TaskError(f"it called sys.exit({e.code!r})") from e
 
 
 SHELL = Shell()

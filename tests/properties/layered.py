@@ -92,9 +92,7 @@ class Layered:
         for name in self.names:
             if name.startswith("t0_"):
                 data = "".join(
-                    s
-                    for s in (self.root / self.inputs(name)[0]).read_text().splitlines(keepends=True)
-                    if s[:1] != "#"
+                    s for s in (self.root / self.inputs(name)[0]).read_text().splitlines(keepends=True) if s[:1] != "#"
                 )
             else:
                 data = "".join(texts[p] for p in self.inputs(name))
@@ -103,7 +101,8 @@ class Layered:
 
     def found(self) -> dict[str, str]:
         """Return what lies in the output folder, leftovers of any kind included."""
-        return {f"out/{p.name}": p.read_text() for p in (self.root / "out").iterdir()}
+        folder = self.root / "out"
+        return {f"out/{p.name}": p.read_text() for p in folder.iterdir()} if folder.exists() else {}
 
     def done(self) -> list[tuple[str, float]]:
         """Return (task, time) of every action that reached its end, in order."""

@@ -29,7 +29,21 @@ def trace(graph: Layered, door: str) -> list[str]:
     program, command, _ = DOORS[door]
     log = graph.root.parent / "trace"
     subprocess.run(
-        ["strace", "-f", "-y", "-s", "65536", "-e", f"trace={CALLS}", "-o", log, sys.executable, "-m", program, command],
+        [
+            "strace",
+            "-f",
+            "-y",
+            "-s",
+            "65536",
+            "-e",
+            f"trace={CALLS}",
+            "-o",
+            log,
+            sys.executable,
+            "-m",
+            program,
+            command,
+        ],
         cwd=graph.root,
         capture_output=True,
         check=True,

@@ -54,3 +54,20 @@ def test_a_run_killed_several_times_is_resumed(tmp_path, seed):
         kept |= later
         time.sleep(rng.random() * 0.02)
     assert_resumes(graph, rng.choice(["mmetl", "doit"]), rng.choice([1, 2]), kept)
+
+
+@pytest.mark.parametrize("door", ["mmetl", "doit"])
+def test_commands_that_outlive_their_killed_run_write_into_nothing(tmp_path, door):
+    """Only the run is killed, in the middle of a command; what goes on is ended before the next run starts its own."""
+    graph = Layered(tmp_path, width=1, layers=2, slow=0.5, transform="shell")
+    process = graph.start(door)
+    while not graph.found():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert graph.run(door) == set(graph.names)
+    time.sleep(0.6)
+    assert sorted(name for name, _ in graph.done()) == sorted(graph.names)
+    assert graph.found() == graph.expected()
+    assert graph.run(door) == set()

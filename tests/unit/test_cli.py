@@ -126,6 +126,25 @@ def test_killed_run_is_crashed(project: Project) -> None:
     assert project.fast("status", "--json").json()["status"] == "succeeded"
 
 
+def test_task_is_invalidated_before_its_action(empty: Project) -> None:
+    """A kill leaves it stale, even where nothing of its earlier success is missing and the edit was taken back."""
+    empty.write("in.txt", "quick")
+    empty.tasks(
+        "  a: {transform: shell.run, cache: false,"
+        " params: {command: 'grep quick in.txt || { echo > started; sleep 60; }', inputs: [in.txt]}}\n"
+    )
+    assert empty.run() == {"a": "ran"}
+    empty.write("in.txt", "slow")
+    child = empty.start("run")
+    wait_for((empty.root / "started").exists)
+    child.kill()
+    child.communicate()
+    empty.write("in.txt", "quick")
+    said = empty.fast("why", "a").out.splitlines()
+    assert said[:2] == ["p:a is stale", "  - the run that last started it did not finish"]
+    assert empty.run() == {"a": "ran"}
+
+
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_is_cancelled(project: Project, sig: signal.Signals, jobs: str) -> None:
@@ -298,7 +317,7 @@ def state(project: Project) -> list:
             project, "select pipeline, task, state, recipe, inputs, outputs, manifest, parts from tasks order by 1, 2"
         ),
         rows(project, "select pipeline, status, arguments, selected from runs order by started_ms, status"),
-        rows(project, "select task, outcome, reasons, rows, bytes, error from task_runs order by task, outcome"),
+        rows(project, "select task, outcome, reasons, rows, bytes, error from task_runs order by task, reasons"),
         rows(project, "select key, manifest from builds order by key"),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from harness import Project
+from harness import Project, grow_old
 
 HEAVY = ["duckdb", "pyarrow", "doit", "pydantic", "sqlite_utils", "rich", "lancedb", "neo4j"]
 SHOW = """
@@ -39,12 +39,14 @@ def test_help_is_light(project: Project, argv: list[str]) -> None:
 )
 def test_no_op_is_light(project: Project, argv: list[str]) -> None:
     """Where everything is fresh neither YAML nor doit nor an engine is loaded."""
+    grow_old()
     project.run()
     assert imported(project, *argv) & {*HEAVY, "yaml"} == set()
 
 
 def test_bare_no_op_does_without_typer(project: Project) -> None:
     """It is over before Typer would be imported."""
+    grow_old()
     project.run()
     assert imported(project, "run") & {"typer", "click", "asyncio", "subprocess"} == set()
     assert "typer" in imported(project, "run", "--json")
@@ -53,6 +55,7 @@ def test_bare_no_op_does_without_typer(project: Project) -> None:
 def test_no_op_with_a_project_file_is_light(project: Project) -> None:
     """`mmetl.yml` is not parsed again while it is what it was."""
     project.write("mmetl.yml", "version: 1\n")
+    grow_old()
     project.run()
     assert imported(project, "run") & {*HEAVY, "yaml"} == set()
 

@@ -53,22 +53,26 @@ class Python:
     def run(self, job: Job) -> Made:
         """Call the function and keep what it returns."""
         require("tabular", "duckdb", "pyarrow")
-        from mmetl.transforms.tabular.results import buckets_of, store_rows
-
         params: PythonParams = job.params
         function = job.functions[params.function]
-        tables = {alias: _table(table) for alias, table in job.inputs.items()}
-        result = _call(job, function, tables, params.args)
-        schema, batches = _rows(function, result)
-        try:
-            return store_rows(job, schema, batches, buckets=buckets_of(job))
-        except MmetlError:
-            raise
-        except Exception as error:
-            raise _failed(job, function, error) from error
+        tables = {alias: whole_table(table) for alias, table in job.inputs.items()}
+        return keep_rows(job, function, _call(job, function, tables, params.args))
 
 
-def _table(table: Table) -> Any:
+def keep_rows(job: Job, function: Callable[..., Any], result: Any) -> Made:
+    """Keep the rows that a project's function returned. Raises TaskError for what is not rows, or fails while it comes."""
+    from mmetl.transforms.tabular.results import buckets_of, store_rows
+
+    schema, batches = _rows(function, result)
+    try:
+        return store_rows(job, schema, batches, buckets=buckets_of(job))
+    except MmetlError:
+        raise
+    except Exception as error:
+        raise failed(job, function, error) from error
+
+
+def whole_table(table: Table) -> Any:
     """Return an input whole. Rows of a keyed table come in the order of the key, however it is cut."""
     from mmetl.cache.tables import read_table
 
@@ -87,10 +91,10 @@ def _call(job: Job, function: Callable[..., Any], tables: Mapping[str, Any], arg
     except MmetlError:
         raise
     except Exception as error:
-        raise _failed(job, function, error) from error
+        raise failed(job, function, error) from error
 
 
-def _failed(job: Job, function: Callable[..., Any], error: Exception) -> TaskError:
+def failed(job: Job, function: Callable[..., Any], error: Exception) -> TaskError:
     """Return the error of the project's function, at its own line; the whole trace goes to the log."""
     job.log.write("".join(traceback.format_exception(error)))
     text = f"'{function.__name__}' raised {type(error).__name__}"

@@ -100,6 +100,8 @@ class Read:
         notes = ("rows older than the watermark are not read again: deletions there are not seen",)
         return Declaration(
             sources=tuple(params.paths),
+            # Rows that a writer has committed but not yet moved into the database file lie in its journal.
+            optional=tuple(f"{p}-wal" for p in params.paths) if _format(params) == "sqlite" else (),
             recipe={"format": _format(params)},
             notes=notes if params.watermark else (),
             promise=promise,

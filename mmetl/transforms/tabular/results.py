@@ -62,7 +62,8 @@ def store_rows(job: Job, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *
 def buckets_of(job: Job) -> int:
     """Return how many buckets a result is cut into: as its inputs of the same key, else by the size of all inputs."""
     same = [t.manifest.buckets for t in job.inputs.values() if t.manifest.key == tuple(job.key)]
-    return max(same, default=0) or bucket_count(sum(t.manifest.size_bytes for t in job.inputs.values()))
+    size = sum(t.manifest.size_bytes for t in job.inputs.values())
+    return max(same, default=0) or bucket_count(size, job.previous_buckets)
 
 
 def check_names(names: Sequence[str]) -> None:

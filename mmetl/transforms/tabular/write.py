@@ -59,7 +59,7 @@ class Write:
         if kind != "csv" and (params.delimiter != "," or not params.header):
             wrong = "delimiter" if params.delimiter != "," else "header"
             raise ParamError(f"'{wrong}' is for csv, and this file is {kind}", help="leave it out", param=(wrong,))
-        return Declaration(outputs=(params.path,), recipe={"format": kind})
+        return Declaration(outputs=(params.path,), recipe={"format": kind}, named_inputs=False)
 
     def run(self, job: Job) -> None:
         """Write beside the file, then rename."""

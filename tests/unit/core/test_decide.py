@@ -156,10 +156,10 @@ CASES = {
         {"second": "restored"},
         {"second": ["output out/second.txt was changed by something else"]},
     ),
-    "deleted manifest": Case(
-        remove(".mmetl/manifests/p/second.json"),
+    "cleaned": Case(
+        lambda p: p.fast("clean", "second"),
         {"second": "restored"},
-        {"second": ["its manifest is missing or was changed"]},
+        {"second": ["output out/second.txt was deleted", "it was cleaned"]},
     ),
     "deleted part": Case(
         lose_parts, {"first": "restored"}, {"first": ["1 of its parts are missing or damaged"], **WAITS}, dry=WAITING

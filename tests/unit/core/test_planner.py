@@ -40,8 +40,10 @@ pipeline.yaml:4:59: error: 'outputs' is 'o.txt', expected a list
 """,
     ),
     "unknown input": (
-        "  flights: {transform: shell.run, params: {command: x}}\n"
-        "  late: {transform: shell.run, inputs: [flight], params: {command: x}}\n",
+        (
+            "  flights: {transform: shell.run, params: {command: x}}\n"
+            "  late: {transform: shell.run, inputs: [flight], params: {command: x}}\n"
+        ),
         """\
 pipeline.yaml:5:41: error: task 'late' reads 'flight', which is not a task of this pipeline
    5 |   late: {transform: shell.run, inputs: [flight], params: {command: x}}
@@ -50,8 +52,10 @@ help: did you mean 'flights'?
 """,
     ),
     "unknown input under an alias": (
-        "  flights: {transform: shell.run, params: {command: x}}\n"
-        "  late:\n    transform: shell.run\n    inputs:\n      f: nothing_like_it\n    params: {command: x}\n",
+        (
+            "  flights: {transform: shell.run, params: {command: x}}\n"
+            "  late:\n    transform: shell.run\n    inputs:\n      f: nothing_like_it\n    params: {command: x}\n"
+        ),
         """\
 pipeline.yaml:8:10: error: task 'late' reads 'nothing_like_it', which is not a task of this pipeline
    8 |       f: nothing_like_it
@@ -60,8 +64,10 @@ help: tasks: flights
 """,
     ),
     "unknown depends_on": (
-        "  a: {transform: shell.run, params: {command: x}}\n"
-        "  b:\n    transform: shell.run\n    depends_on:\n    - a\n    - c\n    params: {command: x}\n",
+        (
+            "  a: {transform: shell.run, params: {command: x}}\n"
+            "  b:\n    transform: shell.run\n    depends_on:\n    - a\n    - c\n    params: {command: x}\n"
+        ),
         """\
 pipeline.yaml:9:7: error: task 'b' reads 'c', which is not a task of this pipeline
    9 |     - c
@@ -78,9 +84,11 @@ pipeline.yaml:4:38: error: task 'a' cannot read itself
 """,
     ),
     "cycle": (
-        "  a: {transform: shell.run, inputs: [c], params: {command: x}}\n"
-        "  b: {transform: shell.run, inputs: [a], params: {command: x}}\n"
-        "  c: {transform: shell.run, inputs: [b], params: {command: x}}\n",
+        (
+            "  a: {transform: shell.run, inputs: [c], params: {command: x}}\n"
+            "  b: {transform: shell.run, inputs: [a], params: {command: x}}\n"
+            "  c: {transform: shell.run, inputs: [b], params: {command: x}}\n"
+        ),
         """\
 pipeline.yaml:5:3: error: tasks need each other in a circle: b -> c -> a -> b
    5 |   b: {transform: shell.run, inputs: [a], params: {command: x}}
@@ -89,8 +97,10 @@ help: each needs the one before it; remove one of these inputs
 """,
     ),
     "cycle through files": (
-        "  a: {transform: shell.run, params: {command: x, inputs: [b.txt], outputs: [a.txt]}}\n"
-        "  b: {transform: shell.run, params: {command: x, inputs: ['a*'], outputs: [b.txt]}}\n",
+        (
+            "  a: {transform: shell.run, params: {command: x, inputs: [b.txt], outputs: [a.txt]}}\n"
+            "  b: {transform: shell.run, params: {command: x, inputs: ['a*'], outputs: [b.txt]}}\n"
+        ),
         """\
 pipeline.yaml:5:3: error: tasks need each other in a circle: b -> a -> b
    5 |   b: {transform: shell.run, params: {command: x, inputs: ['a*'], outputs: [b.txt]}}
@@ -99,8 +109,10 @@ help: each needs the one before it; remove one of these inputs
 """,
     ),
     "two producers": (
-        "  a: {transform: shell.run, params: {command: x, outputs: [o.txt]}}\n"
-        "  b: {transform: shell.run, params: {command: x, outputs: [./o.txt]}}\n",
+        (
+            "  a: {transform: shell.run, params: {command: x, outputs: [o.txt]}}\n"
+            "  b: {transform: shell.run, params: {command: x, outputs: [./o.txt]}}\n"
+        ),
         """\
 pipeline.yaml:5:60: error: tasks 'a' and 'b' both write 'o.txt'
    5 |   b: {transform: shell.run, params: {command: x, outputs: [./o.txt]}}

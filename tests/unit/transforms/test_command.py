@@ -21,6 +21,7 @@ def boom():
 def leave():
     sys.exit(3)
 def stop():
+    write("stopped")
     raise SystemExit
 """
 
@@ -47,6 +48,7 @@ WORKS = {
     ),
     "module": ("python.run", "function: 'lib.fn:write', args: {text: hi}, outputs: [o.txt]", "hi"),
     "file": ("python.run", "function: './lib/fn.py:write', args: {text: hi}, outputs: [o.txt]", "hi"),
+    "sys.exit without a code": ("python.run", "function: 'lib.fn:stop', outputs: [o.txt]", "stopped"),
     "attribute": ("python.run", "function: 'lib.fn:Steps.go', outputs: [o.txt]", "static"),
 }
 
@@ -87,8 +89,7 @@ FAILS = {
         "it did not write its output 'o.txt'; outputs are relative to the project's folder",
     ),
     "exception": ("python.run", "function: 'lib.fn:boom'", "KeyError"),
-    "sys.exit": ("python.run", "function: 'lib.fn:leave'", "SystemExit: 3"),
-    "bare SystemExit": ("python.run", "function: 'lib.fn:stop'", "SystemExit"),
+    "sys.exit": ("python.run", "function: 'lib.fn:leave'", "it called sys.exit(3)"),
 }
 
 

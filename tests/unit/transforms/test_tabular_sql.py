@@ -14,8 +14,8 @@ from mmetl.transforms.tabular import READ, SQL, WRITE
 
 ROWS = 400_000
 
-# Everything of ARCHITECTURE.md section 2, and what else was found to differ: each differs between thread counts when
-# it runs on all of them (`test_the_guard_matters`), and none does under the guard.
+# Everything of ARCHITECTURE.md section 2, and what else was found to differ: run on all
+# threads they may differ (`test_the_guard_matters`); under the guard none does.
 HARD = {
     "float sum": "select g, sum(v) x from t group by g",
     "float avg": "select avg(v) x from t",
@@ -57,19 +57,18 @@ HARD = {
     "sample": "select id from t using sample reservoir(1000 rows) repeatable (42)",
     "positional join": "select a.id x, b.id y from (select id from t where n > 5) a positional join (select id from t) b",
 }
-# Deterministic today because DuckDB keeps the order of rows; nothing says that it must.
-LUCKY = {
-    "array of a subquery",
-    "entropy",
-    "approx_top_k",
-    "limit in a subquery",
-    "limit with ties",
-    "limit without order",
-    "positional join",
-    "reservoir_quantile",
-    "sample",
-    "summarize",
-}
+# Of each kind one, to show that it is the guard that makes them equal. Others differ now and then, or only with DuckDB 1 or 2.
+CERTAIN = [
+    "float sum",
+    "float avg",
+    "stddev",
+    "unordered string_agg",
+    "string_agg in another order",
+    "arg_max with ties",
+    "mode",
+    "row_number with ties",
+    "the usual dedupe",
+]
 
 SOFT = {
     "count": "select g, count(*) c, count(distinct s) d from t group by g",
@@ -138,11 +137,12 @@ def test_other_sql_gives_the_same_bytes_on_all_threads(t: tuple[Any, Table], tit
     assert len(prints(bench, table, SOFT[title])) == 1
 
 
-def test_the_guard_matters(t: tuple[Any, Table]) -> None:
-    """Without one thread the hard queries do differ, or this table of cases would prove nothing."""
+@pytest.mark.parametrize("title", CERTAIN)
+def test_the_guard_matters(t: tuple[Any, Table], title: str) -> None:
+    """Without one thread these differ, or the table of hard queries would prove nothing."""
     bench, table = t
-    same = {title for title, sql in HARD.items() if len(prints(bench, table, sql, (1, 4), reproducible=False)) == 1}
-    assert same <= LUCKY
+    # On a busy machine one thread may do all the work: then it is tried again.
+    assert any(len(prints(bench, table, HARD[title], (1, 4, 4), reproducible=False)) > 1 for _ in range(8))
 
 
 CASES: dict[str, tuple[str, list[dict[str, Any]]]] = {

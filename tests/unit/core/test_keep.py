@@ -1,0 +1,219 @@
+"""What stays and what goes: clean, forget, orphans, garbage collection."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from harness import Project
+
+from mmetl.cache.lock import reading
+
+COUNT = "  a: {transform: shell.run, params: {command: 'echo >> runs; echo NN > a.txt', outputs: [a.txt]}}\n"
+
+
+@pytest.fixture
+def counted(empty: Project) -> Project:
+    """One task that counts how often it ran."""
+    empty.tasks(COUNT)
+    return empty
+
+
+def runs(project: Project) -> int:
+    return len(project.read("runs"))
+
+
+def parts(project: Project) -> set[str]:
+    """Return the contents of all parts."""
+    return {p.read_text() for p in (project.root / ".mmetl/parts").glob("*/*") if p.is_file()}
+
+
+def test_clean_restores(counted: Project) -> None:
+    """Written files go, and the next run puts them back without computing."""
+    counted.run()
+    done = counted.fast("clean", "a")
+    assert (done.code, done.err) == (0, "")
+    assert not (counted.root / "a.txt").exists()
+    assert counted.dry() == {"a": "restored"}
+    assert counted.run() == {"a": "restored"}
+    assert (counted.read("a.txt"), runs(counted)) == ("NN\n", 1)
+
+
+def test_clean_all(project: Project) -> None:
+    """Without a name every task of the project is meant."""
+    project.run()
+    assert project.fast("clean").code == 0
+    assert list((project.root / "out").iterdir()) == []
+    assert project.read("in.txt") == "hello"
+    assert project.run() == {"first": "restored", "second": "restored"}
+
+
+def test_clean_leaves_what_was_edited(counted: Project) -> None:
+    """A file that somebody changed is not ours to remove."""
+    counted.run()
+    counted.write("a.txt", "mine")
+    done = counted.fast("clean", "a")
+    assert done.err == "left a.txt: it was changed since mmETL wrote it\n"
+    assert counted.read("a.txt") == "mine"
+
+
+def test_clean_before_the_first_run(counted: Project) -> None:
+    """There is nothing to do, and a file in the place of the output stays."""
+    counted.write("a.txt", "mine")
+    assert counted.fast("clean").code == 0
+    assert counted.read("a.txt") == "mine"
+
+
+def test_forget_computes(counted: Project) -> None:
+    """A forgotten task finds no earlier output, not even that of another recipe."""
+    counted.run()
+    counted.edit("pipeline.yaml", "NN", "MM")
+    counted.run()
+    assert counted.fast("forget", "a").out == "1 tasks forgotten; the next run computes them\n"
+    assert counted.run() == {"a": "ran"}
+    counted.edit("pipeline.yaml", "MM", "NN")
+    assert counted.run() == {"a": "ran"}
+    assert runs(counted) == 4
+
+
+def test_forget_all(project: Project) -> None:
+    """Every task computes."""
+    project.run()
+    assert project.fast("forget", "--all").out == "2 tasks forgotten; the next run computes them\n"
+    assert project.run() == {"first": "ran", "second": "ran"}
+
+
+def test_orphans(project: Project) -> None:
+    """Tasks gone from the YAML are listed by status; what they left is removed when asked, edited files are not."""
+    project.run()
+    project.edit("pipeline.yaml", "  second:", "  third:")
+    project.edit("pipeline.yaml", "out/second.txt", "out/third.txt")
+    assert project.run() == {"first": "fresh", "third": "ran"}
+    line = "gone from the YAML: p:second (mmetl clean --orphans removes what it left)"
+    assert line in project.fast("status").out.splitlines()
+    done = project.fast("clean", "--orphans")
+    assert done.out.splitlines()[0] == "removed p:second"
+    assert sorted(p.name for p in (project.root / "out").iterdir()) == ["first.txt", "third.txt"]
+    assert "gone from" not in project.fast("status").out
+    assert project.run() == {"first": "fresh", "third": "fresh"}
+
+
+def test_renamed_task_is_an_orphan_without_its_file(project: Project) -> None:
+    """The file belongs to the task's new name now."""
+    project.run()
+    project.edit("pipeline.yaml", "  second:", "  third:")
+    assert project.run() == {"first": "fresh", "third": "restored"}
+    assert project.fast("clean", "--orphans").out.splitlines()[0] == "removed p:second"
+    assert (project.root / "out/second.txt").exists()
+    assert project.run() == {"first": "fresh", "third": "fresh"}
+
+
+def test_orphans_of_a_deleted_pipeline(project: Project) -> None:
+    """A pipeline file that is gone leaves orphans; the other pipelines stay."""
+    project.write("other.yaml", "version: 1\nname: q\ntasks:\n" + COUNT)
+    project.fast("run", "pipeline.yaml")
+    project.fast("run", "other.yaml")
+    (project.root / "other.yaml").unlink()
+    assert "gone from the YAML: q:a" in project.fast("status").out
+    assert project.fast("clean", "--orphans").out.splitlines()[0] == "removed q:a"
+    assert not (project.root / "a.txt").exists()
+    assert (project.root / "out/second.txt").exists()
+
+
+def test_no_orphans(project: Project) -> None:
+    """Nothing is removed, least of all what current tasks wrote."""
+    project.run()
+    assert project.fast("clean", "--orphans").code == 0
+    assert project.run() == {"first": "fresh", "second": "fresh"}
+
+
+def versions(project: Project, texts: str, retention: str) -> None:
+    """Build once for each text."""
+    project.write("mmetl.yml", f"version: 1\nretention: {retention}\n")
+    for text in texts:
+        project.tasks(COUNT.replace("NN", text))
+        project.run()
+
+
+@pytest.mark.parametrize(
+    ("retention", "kept"),
+    [
+        ("{days: 0, builds: 1}", "e"),
+        ("{days: 0, builds: 3}", "cde"),
+        ("{days: 14, builds: 1}", "abcde"),
+        ("{}", "abcde"),
+    ],
+)
+def test_retention(counted: Project, retention: str, kept: str) -> None:
+    """Builds of the last days and the last few of a task stay, with their parts; the others cannot be restored."""
+    versions(counted, "abcde", retention)
+    done = counted.fast("gc")
+    assert done.code == 0
+    assert parts(counted) == {f"{c}\n" for c in kept}
+    assert counted.run() == {"a": "fresh"}
+    for text in "abcd":
+        counted.tasks(COUNT.replace("NN", text))
+        assert counted.dry() == {"a": "restored" if text in kept else "ran"}
+
+
+def test_gc_says_what_it_removed(counted: Project) -> None:
+    """Builds, parts and bytes."""
+    counted.run()
+    assert counted.fast("gc").out == "0 builds and 0 parts removed, 0 B\n"
+    with sqlite3.connect(counted.root / ".mmetl/state.db") as db:
+        db.execute("update builds set used_ms = 0, made_ms = 0")
+        db.execute("insert into builds select 'x', recipe, 'gone', watermark, pipeline, task, 0, -1 from builds")
+        db.execute(
+            "insert into builds select 'y', recipe, 'gone', watermark, pipeline, task, 0, -2 from builds where key <> 'x'"
+        )
+        db.execute(
+            "insert into builds select 'z', recipe, 'gone', watermark, pipeline, task, 0, -3 from builds where key not in ('x', 'y')"
+        )
+    db.close()
+    stray = counted.write(".mmetl/parts/ab/" + "ab" * 16, "stray")
+    assert counted.fast("gc").out == "1 builds and 1 parts removed, 5 B\n"
+    assert not stray.exists()
+    assert counted.run() == {"a": "fresh"}
+
+
+def test_gc_leaves_what_is_being_read(counted: Project) -> None:
+    """While somebody reads parts they stay, until the next time."""
+    counted.run()
+    stray = counted.write(".mmetl/parts/ab/" + "ab" * 16, "stray")
+    with reading(counted.root / ".mmetl"):
+        done = counted.fast("gc")
+    assert (done.code, done.err) == (0, "parts are being read: they stay until the next time\n")
+    assert stray.exists()
+    counted.fast("gc")
+    assert not stray.exists()
+
+
+def test_gc_before_the_first_run(counted: Project) -> None:
+    """Nothing is there, and nothing is made."""
+    assert counted.fast("gc").code == 0
+    assert not (counted.root / ".mmetl").exists()
+
+
+def test_current_build_is_never_collected(counted: Project) -> None:
+    """Whatever retention says, what a task has now stays."""
+    versions(counted, "ab", "{days: 0, builds: 1}")
+    counted.tasks(COUNT.replace("NN", "a"))
+    assert counted.run()["a"] in {"ran", "restored"}
+    counted.fast("gc")
+    counted.fast("clean")
+    assert counted.run() == {"a": "restored"}
+
+
+def test_old_plans_go(counted: Project) -> None:
+    """A plan for every value that `--var` ever had would make the state grow for ever."""
+    counted.edit("pipeline.yaml", "tasks:", "vars: {n: 0}\ntasks:")
+    for n in range(5):
+        counted.fast("dry-run", "--var", f"n={n}")
+    with sqlite3.connect(counted.root / ".mmetl/state.db") as db:
+        db.execute("update plans set used_ms = used_ms - 20 * 86400000")
+    db.close()
+    counted.run()
+    counted.fast("gc")
+    with sqlite3.connect(counted.root / ".mmetl/state.db") as db:
+        assert db.execute("select count(*) from plans").fetchone()[0] <= 2
+    db.close()
