@@ -223,7 +223,8 @@ def sync(paths: Iterable[str]) -> None:
     for folder in {os.path.dirname(p) or "." for p in todo}:
         with contextlib.suppress(FileNotFoundError):
             devices.setdefault(os.stat(folder).st_dev, folder)
-    if all([_sync_all(folder) for folder in devices.values()]):
+    done = [_sync_all(folder) for folder in devices.values()]
+    if all(done):
         return
     for path in todo:
         with contextlib.suppress(FileNotFoundError), open(path, "rb") as f:

@@ -100,7 +100,8 @@ class Job:
         outputs: absolute paths of the declared output files, in order; their folders exist.
         key: the columns that name a row.
         base: the build to continue, for a watermark read; None for a full read.
-        previous_buckets: how many buckets the task's last artifact was cut into; None if it has none.
+        previous: the task's last table; None if it has none.
+        allow_shrink: whether the source may have become far smaller.
         functions: `module:qualname` -> the imported project function.
         parts: where parts go.
         root: the project's folder.
@@ -123,7 +124,8 @@ class Job:
     scratch: Path
     log: TextIO
     threads: int = 1
-    previous_buckets: int | None = None
+    previous: Manifest | None = None
+    allow_shrink: bool = False
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
 
 

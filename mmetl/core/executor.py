@@ -9,9 +9,8 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mmetl.cache.artifacts import (
@@ -21,24 +20,24 @@ from mmetl.cache.artifacts import (
 )
 from mmetl.cache.commits import Commit, Committer, invalidate
 from mmetl.cache.fingerprints import MISSING, build_key, combine
-from mmetl.cache.layout import SCRATCH, log_path, part_path
+from mmetl.cache.layout import log_path, part_path
 from mmetl.cache.lock import RunLock
 from mmetl.cache.plans import plan_files
-from mmetl.cache.watermarks import get_watermark
-from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.contracts.transform import Base, Job, Made, Table
+from mmetl.contracts.transform import Job, Made
 from mmetl.core.deadline import Cancellation, deadline
-from mmetl.core.decide import Facts, Lists, Record, listing_now, missing_inputs
+from mmetl.core.decide import Facts, Lists, Record, listing_now
+from mmetl.core.guards import refuse_missing, refuse_shrunk
+from mmetl.core.jobs import Jobs
 from mmetl.core.keep import tidy
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
-from mmetl.core.registry import Registry, load_function
+from mmetl.core.restore import AGAIN, find_build
 from mmetl.core.sources import CodeWatch
 from mmetl.core.why import in_detail
-from mmetl.errors import MmetlError, TaskError
+from mmetl.errors import MmetlError
 from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.observability.runs import (
     Status,
@@ -52,35 +51,12 @@ from mmetl.observability.runs import (
     write_event,
     write_task_runs,
 )
-from mmetl.utils.hashing import xxh3_hex
 from mmetl.utils.orphans import RUN_VARIABLE, end_orphans
 from mmetl.utils.time import now_ms
 
-SHRINK_FLOOR = 20  # a source of fewer items may shrink as it likes, short of vanishing
-AGAIN = frozenset({"forced", "always", "max_age"})  # reasons for which an earlier output is no answer
 RETRY_DELAY_S = 0.5  # before the first retry; doubled each time, up to RETRY_LIMIT_S
 RETRY_LIMIT_S = 30.0
 CANCEL_S = 10.0  # longest wait for tasks in other threads after Ctrl-C
-
-
-class _Sources(Mapping[str, Sequence[Path]]):
-    """Declared path or glob -> its files; made when asked for: commands know their files by name."""
-
-    def __init__(self, node: TaskNode, facts: Facts, declared: Sequence[str]) -> None:
-        self._node, self._facts, self._declared = node, facts, declared
-
-    def __getitem__(self, source: str) -> list[Path]:
-        if source not in self._declared:
-            raise KeyError(source)
-        node, facts = self._node, self._facts
-        listed = facts.listing(node, source) if source in node.globs else [source]
-        return [Path(facts.files.full(p)) for p in listed]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._declared)
-
-    def __len__(self) -> int:
-        return len(self._declared)
 
 
 class Executor:
@@ -96,7 +72,7 @@ class Executor:
         self.options = options
         self.run_id = new_run_id()
         self.parts = PartStore(project.files)
-        self.registry = Registry(project.root)
+        self.jobs = Jobs(project, options, self.parts, self.run_id)
         self.lock = RunLock(project.store.folder)
         self.outcomes: dict[tuple[str, str], TaskRun] = {}
         self.running: dict[str, Cancellation] = {}
@@ -106,10 +82,7 @@ class Executor:
         self._begin = threading.Lock()
         self._started_in = ""
         self._indexed: set[Fingerprint] = set()
-        self._manifests: dict[Fingerprint, Manifest] = {}
-        self._threads = max(1, (os.cpu_count() or 1) // max(1, options.jobs))
         self._details: dict[tuple[str, str], TaskDetail] = {}
-        self._functions: dict[str, Any] = {}
         self._watched: dict[str, CodeWatch] = {}
 
     # --- the run
@@ -222,8 +195,8 @@ class Executor:
         self, plan: Plan, node: TaskNode, facts: Facts, reasons: tuple[Reason, ...], log: TaskLog
     ) -> _Done:
         inputs = facts.input_list(node)
-        self._refuse_missing(node, facts)
-        self._refuse_shrunk(node, facts)
+        refuse_missing(node, facts)
+        refuse_shrunk(node, facts, self.options.allow_shrink)
         detail = self._detail(plan, node.name)
         # Reading a SQLite journal touches its signature: of an optional file only the content is compared.
         before = {p: facts.files.signature_of(p) for p in inputs if p[:5] != "task " and p not in node.optional}
@@ -290,11 +263,11 @@ class Executor:
     def _compute(
         self, plan: Plan, node: TaskNode, facts: Facts, detail: TaskDetail, log: TaskLog, *, full: bool
     ) -> Made | None:
-        transform = self._transform(detail)
+        transform = self.jobs.transform(detail)
         cancellation = Cancellation()
-        job = self._job(transform, plan, node, facts, detail, log, cancellation)
+        job = self.jobs.job(transform, plan, node, facts, detail, log, cancellation)
         if detail.promise == "watermark" and not full:
-            job.base = self._base(plan, node, facts)
+            job.base = self.jobs.base(plan, node, facts)
         for path in node.outputs:
             self._make_room(node, facts, path)
         self.running[job.name] = cancellation
@@ -335,129 +308,10 @@ class Executor:
             self._watched[plan.key] = CodeWatch(self.project.files, plan_files(self.project.store, plan.key))
         return self._watched[plan.key]
 
-    def _transform(self, detail: TaskDetail) -> Any:
-        if detail.imports:
-            self.registry.add_modules(detail.imports)
-        return self.registry.get(detail.transform)
-
-    def _job(
-        self,
-        transform: Any,
-        plan: Plan,
-        node: TaskNode,
-        facts: Facts,
-        detail: TaskDetail,
-        log: TaskLog,
-        cancellation: Cancellation,
-    ) -> Job:
-        root = self.project.root
-        params = detail.params
-        if detail.templated:
-            log.secrets = secret_values(params, self.project.env)
-            params = resolve_secrets(params, self.project.env)
-        full = facts.files.full
-        return Job(
-            name=f"{plan.pipeline}:{node.name}",
-            params=transform.params.model_validate(params),
-            inputs=self._tables(facts, detail),
-            sources=_Sources(node, facts, detail.sources),
-            outputs=[Path(full(p)) for p in node.outputs],
-            key=tuple(detail.key),
-            base=None,
-            functions={f: self._function(f) for f in detail.functions},
-            parts=self.parts,
-            root=root,
-            scratch=Path(full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}")),
-            log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
-            threads=self._threads,
-            previous_buckets=self._previous_buckets(node, facts),
-            on_cancel=cancellation.add,
-        )
-
-    def _previous_buckets(self, node: TaskNode, facts: Facts) -> int | None:
-        """Return how the task's last table was cut, so that a little growth does not cut it anew."""
-        record = facts.records.get(node.name)
-        if record is None or node.outputs or not record.manifest:
-            return None
-        return self._current_manifest(record.manifest).buckets
-
-    def _function(self, entry: str) -> Any:
-        if entry not in self._functions:
-            self._functions[entry] = load_function(self.project.root, entry)
-        return self._functions[entry]
-
-    def _tables(self, facts: Facts, detail: TaskDetail) -> dict[str, Table]:
-        tables = {}
-        for alias, task in detail.inputs.items():
-            manifest = self._current_manifest(facts.manifest(task))
-            if manifest.kind == "table":
-                tables[alias] = self._table(task, manifest)
-        return tables
-
-    def _current_manifest(self, fingerprint: Fingerprint) -> Manifest:
-        """Return a manifest that this run made or an earlier one committed."""
-        if fingerprint not in self._manifests:
-            rows = self.project.store.rows("select body from manifests where fingerprint = ?", (fingerprint,))
-            self._manifests[fingerprint] = Manifest.from_json(rows[0][0])
-        return self._manifests[fingerprint]
-
-    def _table(self, task: str, manifest: Manifest) -> Table:
-        for part in self.parts.missing(manifest):
-            raise TaskError(
-                f"a part of '{task}' is missing or damaged ({part.fingerprint})",
-                help="run again: its producer will make it anew",
-            )
-        root = self.project.root
-        return Table(task, manifest, tuple(root / part_path(p.fingerprint) for p in manifest.parts))
-
-    def _base(self, plan: Plan, node: TaskNode, facts: Facts) -> Base | None:
-        """Return the newest build of this very recipe whose parts are all there, with the watermark that belongs to it."""
-        store, name = self.project.store, node.name
-        record = facts.records.get(name)
-        candidates: list[tuple[str, Any]] = []
-        if record and record.recipe == node.recipe:
-            watermark = get_watermark(store, plan.pipeline, name)
-            rows = store.rows("select body from manifests where fingerprint = ?", (record.manifest,))
-            candidates += [(body, watermark) for (body,) in rows if watermark is not None]
-        candidates += [
-            (body, json.loads(value))
-            for body, value in store.rows(
-                "select m.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest"
-                " where b.recipe = ? and b.watermark is not null order by b.made_ms desc",
-                (node.recipe,),
-            )
-        ]
-        for body, watermark in candidates:
-            manifest = Manifest.from_json(body)
-            if not self.parts.missing(manifest):
-                return Base(self._table(name, manifest), watermark)
-        return None
-
     def _manifest(self, node: TaskNode, detail: TaskDetail, made: Made | None) -> Manifest:
         if made is not None:
             return Manifest("table", made.parts, tuple(detail.key), made.columns, made.buckets)
         return Manifest("files", tuple(self.parts.take(p, cached=detail.cache) for p in node.outputs))
-
-    # --- refusals
-
-    def _refuse_missing(self, node: TaskNode, facts: Facts) -> None:
-        missing = missing_inputs(node, facts)
-        if missing:
-            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise TaskError(f"input {missing[0]} is missing{more}", help=f"run what makes it: --select +{node.name}")
-
-    def _refuse_shrunk(self, node: TaskNode, facts: Facts) -> None:
-        """Refuse a source that lists nothing where there was something, or under half of at least 20 files."""
-        record = facts.records.get(node.name)
-        if record is None or node.name in self.options.allow_shrink or not node.globs:
-            return
-        before = [p for p in facts.lists(node.name).inputs if not p.startswith("task ") and p not in node.files]
-        now = {p for g in node.globs for p in facts.listing(node, g)}
-        if (before and not now) or (len(before) >= SHRINK_FLOOR and len(now) * 2 < len(before)):
-            raise TaskError(
-                f"its source lists {len(now)} files where there were {len(before)}",
-                help=f"if that is right: mmetl run --allow-shrink {node.name}",
-            )
 
     # --- commits
 
@@ -465,7 +319,7 @@ class Executor:
         assert self._committer
         manifest = done.manifest
         body = manifest.to_json()
-        fingerprint = self._remember(manifest, body)
+        fingerprint = self.jobs.remember(manifest, body)
         outputs = {p.path: p.fingerprint for p in manifest.parts if p.path}
         cached = self._detail(plan, node.name).cache
         kept = manifest.parts if cached or manifest.kind == "table" else ()
@@ -508,17 +362,10 @@ class Executor:
                     for p, f in facts.lists(node.name).outputs.items()
                     if p not in outputs
                 ],
-                [full(p) for p in outputs] or [full(part_path(p.fingerprint)) for p in kept],
+                [*(full(p) for p in outputs), *(full(part_path(p.fingerprint)) for p in kept)],
             )
         )
         facts.put(record, Lists(dict(done.inputs), outputs))
-
-    def _remember(self, manifest: Manifest, body: str) -> Fingerprint:
-        """Return the manifest's fingerprint; keep a table's at hand for the tasks that read it before it is committed."""
-        fingerprint = xxh3_hex(body.encode())
-        if manifest.kind == "table":
-            self._manifests[fingerprint] = manifest
-        return fingerprint
 
     def _commit_failure(self, plan: Plan, node: TaskNode, facts: Facts, result: TaskRun) -> None:
         assert self._committer
@@ -543,31 +390,6 @@ class Executor:
                 db.execute("delete from leftovers where path = ?", (path,))
                 if kept:
                     write_event(db, self.run_id, "leftover_kept", task, path=path)
-
-
-def find_build(project: Project, key: Fingerprint) -> tuple[Manifest, Any] | None:
-    """Return the manifest and the watermark that the index holds for a recipe over some inputs."""
-    found = project.store.rows(
-        "select m.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest where b.key = ?",
-        (key,),
-    )
-    if not found:
-        return None
-    body, watermark = found[0]
-    return Manifest.from_json(body), json.loads(watermark) if watermark else None
-
-
-def can_restore(project: Project, node: TaskNode, facts: Facts) -> bool:
-    """Tell whether an observed stale task would be restored; changes nothing."""
-    found = find_build(project, build_key(node.recipe, facts.inputs(node)))
-    if found is None:
-        return False
-    files = project.files
-    paths = {part_path(p.fingerprint): p for p in found[0].parts}
-    files.observe((*paths, *(p.path for p in paths.values() if p.path)))
-    return all(
-        files.seen[path] == p.fingerprint or files.seen.get(p.path) == p.fingerprint for path, p in paths.items()
-    )
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from mmetl.contracts.plan import Plan, TaskNode
 from mmetl.core.decide import Decision, Facts
-from mmetl.core.executor import AGAIN, can_restore
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.reasons import texts
+from mmetl.core.restore import AGAIN, can_restore
 from mmetl.core.select import forced, select
 from mmetl.core.why import in_detail
 from mmetl.observability.runs import Outcome

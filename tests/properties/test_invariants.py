@@ -11,9 +11,6 @@ import pytest
 from inside import Hook, run_here, tree, worked, write_pipeline
 from layered import DODO, DOORS
 
-from mmetl.cache.artifacts import PartStore, part_path
-from mmetl.cache.fingerprints import FileCache, hash_file
-
 # An action that does what `../act.py` says, in the middle of its work: after its inputs were fingerprinted.
 ACTION = """\
 import glob, os, pathlib
@@ -183,27 +180,13 @@ def test_a_failed_action_leaves_the_task_stale(project):
     assert (project / "out.txt").read_text() == "one two "
 
 
-def test_a_rewrite_within_the_same_tick_is_noticed(tmp_path):
-    """A file hashed right after it was written may be written again with the same size, time and inode."""
-    path = tmp_path / "source"
-    for n in range(300):
-        path.write_text(f"{n:6d}")
-        cache = FileCache(str(tmp_path), {})
-        cache.observe(["source"])
-        path.write_text(f"{n:6x}".replace(" ", "_"))
-        assert FileCache(str(tmp_path), cache.known).fingerprint("source") == hash_file(str(path)), n
-
-
-@pytest.mark.parametrize("what", ["output", "part"])
-def test_a_write_right_after_ours_is_noticed(tmp_path, what):
-    """Files that we wrote are known at once, without being hashed again; yet a change in the same tick is seen."""
-    output = tmp_path / "output"
-    for n in range(300):
-        output.unlink(missing_ok=True)
-        output.write_text(f"{n:6d}")
-        files = FileCache(str(tmp_path), {})
-        part = PartStore(files).take("output", cached=True)
-        changed = "output" if what == "output" else part_path(part.fingerprint)
-        assert changed in files.known
-        (tmp_path / changed).write_text(f"{n:6x}".replace(" ", "_"))
-        assert FileCache(str(tmp_path), files.known).fingerprint(changed) != part.fingerprint, n
+def test_a_helper_edited_within_the_same_second_runs_as_edited(project, monkeypatch):
+    """Python's bytecode cache knows a source by its size and the second of its time; we do not use it."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    (project / "work.py").write_text(
+        ACTION.replace("import glob", "import helpers, glob").replace('"".join', "helpers.WORD.join")
+    )
+    for word in "abcdef":
+        (project / "helpers.py").write_text(f"WORD = {word!r}\n")
+        run_here(project)
+        assert (project / "out.txt").read_text() == f"one {word}two "

@@ -21,7 +21,8 @@ from mmetl.transforms.tabular.results import no_column, store_query
 def read_files(job: Job, params: ReadParams, kind: Format, files: Sequence[Path]) -> Made:
     """Read files of one format that have the same columns."""
     shown = {path: os.path.relpath(path, job.root) for path in files}
-    buckets = bucket_count(sum(path.stat().st_size for path in files), job.previous_buckets)
+    size = sum(path.stat().st_size for path in files)
+    buckets = bucket_count(size, job.previous.buckets if job.previous else None)
     with session(job.scratch, files=shown, threads=job.threads, on_cancel=job.on_cancel) as db:
         source: CsvSource | None = None
         if kind in {"csv", "tsv"}:

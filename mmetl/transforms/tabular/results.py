@@ -63,7 +63,7 @@ def buckets_of(job: Job) -> int:
     """Return how many buckets a result is cut into: as its inputs of the same key, else by the size of all inputs."""
     same = [t.manifest.buckets for t in job.inputs.values() if t.manifest.key == tuple(job.key)]
     size = sum(t.manifest.size_bytes for t in job.inputs.values())
-    return max(same, default=0) or bucket_count(size, job.previous_buckets)
+    return max(same, default=0) or bucket_count(size, job.previous.buckets if job.previous else None)
 
 
 def check_names(names: Sequence[str]) -> None:

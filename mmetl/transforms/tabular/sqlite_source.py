@@ -19,6 +19,7 @@ from mmetl.engines.duckdb import quote, session
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.read import ReadParams, Watermark
 from mmetl.transforms.tabular.results import check_names, no_column, store_query
+from mmetl.utils.shrink import has_shrunk
 from mmetl.utils.text import near
 
 BATCH_ROWS = 8192
@@ -54,15 +55,27 @@ def read_sqlite(job: Job, params: ReadParams, path: Path) -> Made:
 
 def _read_all(con: sqlite3.Connection, job: Job, params: ReadParams, source: Source) -> Made:
     kinds = _kinds(con, source, params)
-    buckets = _buckets(con, None)
+    buckets = _buckets(con, job.previous.buckets if job.previous else None)
     with session(job.scratch, threads=job.threads, on_cancel=job.on_cancel) as db:
         db.register("__mmetl_rows", _stream(con, source, kinds, ()))
         made = store_query(
             job, db, _typed("__mmetl_rows", params, source), _kept(params, source), ordered=not job.key, buckets=buckets
         )
+    _refuse_shrunk(job, made)
     mark = params.watermark
     last = _last(con, source, mark, ()) if mark else None
     return Made(made.parts, made.columns, made.buckets, last)
+
+
+def _refuse_shrunk(job: Job, made: Made) -> None:
+    """Keep the last artifact where a full read finds far fewer rows: an emptied source must not empty what it feeds."""
+    now = sum(part.rows for part in made.parts)
+    if job.previous and not job.allow_shrink and has_shrunk(job.previous.rows, now):
+        task = job.name.partition(":")[2]
+        raise TaskError(
+            f"its source has {now:,} rows where there were {job.previous.rows:,}",
+            help=f"if that is right: mmetl run --allow-shrink {task}",
+        )
 
 
 def _read_on(

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from harness import Project
 
 from mmetl.contracts.transform import Base, Table
 from mmetl.errors import TaskError
@@ -210,3 +211,21 @@ def test_the_promise_is_declared(bench: Any) -> None:
     declared = bench.declare(READ, {"path": "x.db", "table": "t", "watermark": {"column": "at"}}, key=["id"])
     assert declared.promise == "watermark"
     assert declared.notes == ("rows older than the watermark are not read again: deletions there are not seen",)
+
+
+def test_emptied_table_keeps_the_last_artifact(project: Project) -> None:
+    """A full read that finds nothing where there was something fails, unless that is allowed."""
+    with closing(sqlite3.connect(project.root / "x.db")) as con:
+        con.execute("create table t (id integer primary key)")
+        con.executemany("insert into t values (?)", [(n,) for n in range(30)])
+        con.commit()
+        project.tasks("  t: {transform: tabular.read, key: id, params: {path: x.db, table: t}}\n")
+        assert project.mmetl("run").code == 0
+        con.execute("delete from t")
+        con.commit()
+    done = project.mmetl("run")
+    assert done.code == 1
+    assert "its source has 0 rows where there were 30; if that is right: mmetl run --allow-shrink t" in done.err
+    assert project.mmetl("show", "t", "--limit", "0").out.endswith("30 rows, the first 0 shown\n")
+    assert project.mmetl("run", "--allow-shrink", "t").code == 0
+    assert project.mmetl("show", "t").out.endswith("0 rows\n")

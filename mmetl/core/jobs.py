@@ -1,0 +1,172 @@
+"""Make the `Job` that a transform is given: its params, tables, files, functions, and what it may continue."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmetl.cache.artifacts import PartStore
+from mmetl.cache.layout import SCRATCH, part_path
+from mmetl.cache.watermarks import get_watermark
+from mmetl.config.secrets import resolve_secrets, secret_values
+from mmetl.contracts.artifact import Fingerprint, Manifest
+from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
+from mmetl.contracts.transform import Base, Job, Table
+from mmetl.core.deadline import Cancellation
+from mmetl.core.decide import Facts
+from mmetl.core.options import RunOptions
+from mmetl.core.project import Project
+from mmetl.core.registry import Registry, load_function
+from mmetl.errors import TaskError
+from mmetl.observability.logs import TaskLog
+from mmetl.utils.hashing import xxh3_hex
+
+
+class _Sources(Mapping[str, Sequence[Path]]):
+    """Declared path or glob -> its files; made when asked for: commands know their files by name."""
+
+    def __init__(self, node: TaskNode, facts: Facts, declared: Sequence[str]) -> None:
+        self._node, self._facts, self._declared = node, facts, declared
+
+    def __getitem__(self, source: str) -> list[Path]:
+        if source not in self._declared:
+            raise KeyError(source)
+        node, facts = self._node, self._facts
+        listed = facts.listing(node, source) if source in node.globs else [source]
+        return [Path(facts.files.full(p)) for p in listed]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._declared)
+
+    def __len__(self) -> int:
+        return len(self._declared)
+
+
+class Jobs:
+    """Makes jobs for the tasks of one run.
+
+    Args:
+        project: the project.
+        options: what was asked for.
+        parts: where parts go.
+        run_id: of the run.
+    """
+
+    def __init__(self, project: Project, options: RunOptions, parts: PartStore, run_id: str) -> None:
+        self.project = project
+        self.options = options
+        self.parts = parts
+        self.run_id = run_id
+        self.registry = Registry(project.root)
+        self._cores = os.cpu_count() or 1
+        self._manifests: dict[Fingerprint, Manifest] = {}
+        self._functions: dict[str, Any] = {}
+
+    def transform(self, detail: TaskDetail) -> Any:
+        """Return the transform of a task, importing the project's modules that may register it."""
+        if detail.imports:
+            self.registry.add_modules(detail.imports)
+        return self.registry.get(detail.transform)
+
+    def job(
+        self,
+        transform: Any,
+        plan: Plan,
+        node: TaskNode,
+        facts: Facts,
+        detail: TaskDetail,
+        log: TaskLog,
+        cancellation: Cancellation,
+    ) -> Job:
+        """Return what a task is given; `base` is left to the caller."""
+        root = self.project.root
+        params = detail.params
+        if detail.templated:
+            log.secrets = secret_values(params, self.project.env)
+            params = resolve_secrets(params, self.project.env)
+        full = facts.files.full
+        return Job(
+            name=f"{plan.pipeline}:{node.name}",
+            params=transform.params.model_validate(params),
+            inputs=self._tables(facts, detail),
+            sources=_Sources(node, facts, detail.sources),
+            outputs=[Path(full(p)) for p in node.outputs],
+            key=tuple(detail.key),
+            base=None,
+            functions={f: self._function(f) for f in detail.functions},
+            parts=self.parts,
+            root=root,
+            scratch=Path(full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}")),
+            log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
+            threads=max(1, self._cores // max(1, self.options.jobs)),
+            previous=self._previous(node, facts),
+            allow_shrink=node.name in self.options.allow_shrink,
+            on_cancel=cancellation.add,
+        )
+
+    def _previous(self, node: TaskNode, facts: Facts) -> Manifest | None:
+        """Return the task's last table."""
+        record = facts.records.get(node.name)
+        return self.manifest(record.manifest) if record and record.manifest and not node.outputs else None
+
+    def _function(self, entry: str) -> Any:
+        if entry not in self._functions:
+            self._functions[entry] = load_function(self.project.root, entry)
+        return self._functions[entry]
+
+    def _tables(self, facts: Facts, detail: TaskDetail) -> dict[str, Table]:
+        tables = {}
+        for alias, task in detail.inputs.items():
+            manifest = self.manifest(facts.manifest(task))
+            if manifest.kind == "table":
+                tables[alias] = self._table(task, manifest)
+        return tables
+
+    def manifest(self, fingerprint: Fingerprint) -> Manifest:
+        """Return a manifest that this run made or an earlier one committed."""
+        if fingerprint not in self._manifests:
+            rows = self.project.store.rows("select body from manifests where fingerprint = ?", (fingerprint,))
+            self._manifests[fingerprint] = Manifest.from_json(rows[0][0])
+        return self._manifests[fingerprint]
+
+    def _table(self, task: str, manifest: Manifest) -> Table:
+        for part in self.parts.missing(manifest):
+            raise TaskError(
+                f"a part of '{task}' is missing or damaged ({part.fingerprint})",
+                help="run again: its producer will make it anew",
+            )
+        root = self.project.root
+        return Table(task, manifest, tuple(root / part_path(p.fingerprint) for p in manifest.parts))
+
+    def base(self, plan: Plan, node: TaskNode, facts: Facts) -> Base | None:
+        """Return the newest build of this very recipe whose parts are all there, with the watermark that belongs to it."""
+        store, name = self.project.store, node.name
+        record = facts.records.get(name)
+        candidates: list[tuple[str, Any]] = []
+        if record and record.recipe == node.recipe:
+            watermark = get_watermark(store, plan.pipeline, name)
+            rows = store.rows("select body from manifests where fingerprint = ?", (record.manifest,))
+            candidates += [(body, watermark) for (body,) in rows if watermark is not None]
+        candidates += [
+            (body, json.loads(value))
+            for body, value in store.rows(
+                "select m.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest"
+                " where b.recipe = ? and b.watermark is not null order by b.made_ms desc",
+                (node.recipe,),
+            )
+        ]
+        for body, watermark in candidates:
+            manifest = Manifest.from_json(body)
+            if not self.parts.missing(manifest):
+                return Base(self._table(name, manifest), watermark)
+        return None
+
+    def remember(self, manifest: Manifest, body: str) -> Fingerprint:
+        """Return the manifest's fingerprint; keep a table's at hand for the tasks that read it before it is committed."""
+        fingerprint = xxh3_hex(body.encode())
+        if manifest.kind == "table":
+            self._manifests[fingerprint] = manifest
+        return fingerprint

@@ -1,0 +1,74 @@
+"""A file may be written again within one tick of its file system's clock: size, times and inode stay the same."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mmetl.cache import fingerprints
+from mmetl.cache.artifacts import PartStore, part_path
+from mmetl.cache.fingerprints import FileCache, hash_file
+
+TICK_NS = 10_000_000
+
+
+class CoarseClock:
+    """The `os` module over a file system that stamps writes with a coarse clock, as kernels before 6.13 do.
+
+    Times that a program sets are kept to the nanosecond.
+    """
+
+    def __init__(self) -> None:
+        self._set: dict[int, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def utime(self, fd: int, ns: tuple[int, int]) -> None:
+        os.utime(fd, ns=ns)
+        self._set[os.fstat(fd).st_ino] = ns[1]
+
+    def fstat(self, fd: int) -> Any:
+        return self.stat(fd)
+
+    def stat(self, path: str | int) -> Any:
+        st = os.stat(path)
+        fields = {n: getattr(st, n) for n in ("st_size", "st_ino", "st_dev", "st_mode", "st_atime_ns")}
+        exact = self._set.get(st.st_ino) == st.st_mtime_ns
+        mtime = st.st_mtime_ns if exact else st.st_mtime_ns // TICK_NS * TICK_NS
+        return SimpleNamespace(**fields, st_mtime_ns=mtime, st_ctime_ns=st.st_ctime_ns // TICK_NS * TICK_NS)
+
+
+@pytest.fixture(autouse=True, params=["this kernel's clock", "a coarse clock"])
+def clock(request, monkeypatch) -> None:
+    if request.param == "a coarse clock":
+        monkeypatch.setattr(fingerprints, "os", CoarseClock())
+
+
+def test_a_source_rewritten_right_after_it_was_hashed(tmp_path):
+    """Its fingerprint is not remembered before the tick is over."""
+    path = tmp_path / "source"
+    for n in range(200):
+        path.write_text(f"{n:6d}")
+        cache = FileCache(str(tmp_path), {})
+        cache.observe(["source"])
+        path.write_text(f"{n:6x}".replace(" ", "_"))
+        assert FileCache(str(tmp_path), cache.known).fingerprint("source") == hash_file(str(path)), n
+
+
+@pytest.mark.parametrize("what", ["output", "part"])
+def test_a_file_of_ours_rewritten_right_after_us(tmp_path, what):
+    """Files that we wrote are known at once, without being hashed again; yet a change in the same tick is seen."""
+    output = tmp_path / "output"
+    for n in range(200):
+        output.unlink(missing_ok=True)
+        output.write_text(f"{n:6d}")
+        files = FileCache(str(tmp_path), {})
+        part = PartStore(files).take("output", cached=True)
+        changed = "output" if what == "output" else part_path(part.fingerprint)
+        assert changed in files.known
+        (tmp_path / changed).write_text(f"{n:6x}".replace(" ", "_"))
+        assert FileCache(str(tmp_path), files.known).fingerprint(changed) != part.fingerprint, n
