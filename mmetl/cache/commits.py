@@ -15,7 +15,8 @@ from mmetl.cache.store import Store
 from mmetl.cache.watermarks import set_watermark
 from mmetl.contracts.artifact import Fingerprint
 
-GROUP_S = 0.03  # a group is written so soon after its first task; with the sync it stays below 50 ms
+GROUP_S = 0.025  # a group is written so soon after its first task; with the sync it stays below 50 ms
+HANDOVER_S = 0.005  # how long a durable group waits for a thread that comes by
 BEAT_S = 1.0  # how often a running process shows that it is alive
 TASK_COLUMNS = (
     "pipeline, task, state, recipe, inputs, outputs, manifest, parts, built_ms, run_id, input_list, output_list"
@@ -51,7 +52,12 @@ class Commit(NamedTuple):
 
 
 class Committer:
-    """Writes commits in the background, in groups.
+    """Writes commits in groups, durable data first.
+
+    A thread closes a group, and makes its files durable, which waits for the disk. The rows are then written by the thread
+    that next submits a task; only if none comes in a moment, as during a long task, the background thread writes them
+    itself. Two threads in SQLite and Python at once would cost three times the CPU of one: each row gives the interpreter
+    lock away and waits for it again.
 
     Args:
         store: the project's store.
@@ -64,64 +70,86 @@ class Committer:
         self._files = files
         self._beat = beat
         self._pending: list[Commit] = []
-        self._wake = threading.Condition()
-        self._writing = threading.Lock()
+        self._durable: _Group | None = None
+        self._wake = threading.Condition()  # guards the three above
+        self._taken = threading.Event()
+        self._syncing = threading.Lock()  # held from closing a group until it is durable: groups keep their order
         self._closing = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="mmetl-commits", daemon=True)
         self._thread.start()
 
     def submit(self, commit: Commit) -> None:
-        """Hand over a finished task. Raises what an earlier group failed with."""
+        """Hand over a finished task, and write the group before it if that is durable. Raises what a group failed with."""
         if self._error:
             raise self._error
         with self._wake:
             self._pending.append(commit)
             if len(self._pending) == 1:
                 self._wake.notify()
-
-    def flush(self) -> None:
-        """Write what is pending now."""
-        self._write()
-        if self._error:
-            raise self._error
+        if self._durable is not None:
+            self._write_durable()
 
     def close(self) -> None:
-        """Write the rest and stop the thread."""
+        """Write the rest and stop the thread. Raises what a group failed with."""
         with self._wake:
             self._closing = True
             self._wake.notify()
+        self._taken.set()
         self._thread.join()
-        self.flush()
+        if self._error:
+            raise self._error
+        self._write_durable()
+        self._make_durable()
+        self._write_durable()
 
     def _work(self) -> None:
-        while True:
-            with self._wake:
-                if not self._pending and not self._closing:
-                    self._wake.wait(BEAT_S)
-                if self._closing:
-                    return
-                waiting = bool(self._pending)
-            if waiting:
-                time.sleep(GROUP_S)
-            try:
-                self._write()
-            except BaseException as e:  # noqa: BLE001  told to the main thread at its next submit
-                self._error = e
-                return
+        try:
+            while not self._closing:
+                with self._wake:
+                    if not self._pending:
+                        self._wake.wait(BEAT_S)
+                    waiting = bool(self._pending)
+                if waiting and not self._closing:
+                    time.sleep(GROUP_S)
+                self._taken.clear()
+                self._make_durable()
+                if waiting:
+                    self._taken.wait(HANDOVER_S)
+                self._write_durable()
+        except BaseException as e:  # noqa: BLE001  told to the main thread at its next submit
+            self._error = e
 
-    def _write(self) -> None:
-        with self._writing:
+    def _make_durable(self) -> None:
+        """Close the group, and wait until the disk has its files."""
+        with self._syncing:
             with self._wake:
                 group, self._pending = self._pending, []
-            changes = self._files.take_changes()
-            written = [p for c in group for p in c.files]
-            # The parts lie beside the store; a link may have put the outputs on another file system.
-            sync([*written, str(self._store.path)] if written else [])
-            with self._store.transaction() as db:
-                write_group(db, group)
-                write_files(db, changes)
-                self._beat(db)
+                changes = self._files.take_changes()
+            sync([p for c in group for p in c.files])
+            with self._wake:
+                self._durable = _Group(group, changes)
+
+    def _write_durable(self) -> None:
+        """Write the rows of the durable group, if nobody has."""
+        with self._wake:
+            group, self._durable = self._durable, None
+            if group is not None:
+                self._write(group)
+        self._taken.set()
+
+    def _write(self, group: _Group) -> None:
+        with self._store.transaction() as db:
+            write_group(db, group.commits)
+            write_files(db, group.changes)
+            self._beat(db)
+
+
+class _Group(NamedTuple):
+    """Finished tasks whose files are on the disk, and what the file cache had learnt until then."""
+
+    commits: list[Commit]
+    changes: dict[str, tuple[bytes, Fingerprint] | None]
 
 
 def write_group(db: sqlite3.Connection, group: Sequence[Commit]) -> None:

@@ -10,6 +10,8 @@ Fingerprint = str
 
 MANIFEST_FORMAT = 1
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 class Part(NamedTuple):
     """One immutable file of an artifact.
@@ -76,7 +78,7 @@ class Manifest(NamedTuple):
             body["parts"] = [[p.bucket, p.fingerprint, p.rows, p.size_bytes] for p in self.parts]
         else:
             body["files"] = [[p.path, p.fingerprint, p.size_bytes, int(p.executable)] for p in self.parts]
-        return json.dumps(body, separators=(",", ":"), ensure_ascii=False) + "\n"
+        return _encode(body) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:

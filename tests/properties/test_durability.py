@@ -54,7 +54,7 @@ def trace(graph: Layered, door: str) -> list[str]:
     for line in log.read_text(errors="replace").splitlines():
         thread, _, call = line.partition(" ")
         if call.endswith("<unfinished ...>"):
-            begun[thread] = call.removesuffix("<unfinished ...>")
+            begun[thread] = call.removesuffix("<unfinished ...>").lstrip()
             continue
         resumed = re.match(r"\s*<\.\.\. \w+ resumed>(.*)", call)
         calls.append(begun.pop(thread) + resumed[1] if resumed else call.strip())
