@@ -172,12 +172,9 @@ def write_group(db: sqlite3.Connection, group: Sequence[Commit]) -> None:
             set_watermark(db, c.pipeline, c.task, c.manifest[0], c.watermark)
 
 
-def invalidate(db: sqlite3.Connection, pipeline: str, tasks: Sequence[str], run_id: str) -> None:
+def invalidate(db: sqlite3.Connection, pipeline: str, tasks: Sequence[str]) -> None:
     """Mark tasks as started: until they are committed again, they are stale, whatever happens."""
-    db.executemany(
-        "update tasks set state = 'started', run_id = ? where pipeline = ? and task = ?",
-        [(run_id, pipeline, t) for t in tasks],
-    )
+    db.executemany("update tasks set state = 'started' where pipeline = ? and task = ?", [(pipeline, t) for t in tasks])
 
 
 def _marks(n: int) -> str:

@@ -32,7 +32,7 @@ from mmetl.core.executor import Executor
 from mmetl.core.keep import clean_task, forget_task, locked
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
-from mmetl.core.reasons import texts
+from mmetl.core.reasons import Reason, texts
 from mmetl.errors import MmetlError, RefusedError
 from mmetl.observability.runs import TaskRun
 
@@ -283,12 +283,15 @@ class Action(BaseAction):  # type: ignore[misc]
     def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:  # noqa: ARG002
         """Run the task; return doit's word for a failure."""
         session, plan, node = self.session, self.plan, self.node
+        asked = session.last_decision(plan, node)
         began = begin(session, plan)
-        decision = session.last_decision(plan, node)
+        decision = session.last_decision(plan, node)  # gone, where this thread or another has just taken the lock
         if began or decision is None:
             decision = session.decision(plan, node)
-            if decision is FRESH:
-                return None  # another run did it between doit's check and our lock
+        if asked is FRESH:
+            decision = Decision("stale", (Reason("forced"),))  # doit runs it all the same: `doit run -a`
+        elif decision is FRESH:
+            return None  # another run did it between doit's check and our lock
         result = session.executor.execute(plan, node, session.facts_of(plan), decision.reasons)
         if result.outcome == "failed":
             return TaskFailed(f"{plan.pipeline}:{node.name}: {result.error}")

@@ -252,9 +252,10 @@ def _reasons(node: TaskNode, record: Record, facts: Facts, *, settled: bool) -> 
         reasons.append(Reason("recipe", "recipe", record.recipe, node.recipe))
     reasons += _input_reasons(node, record, facts, settled=settled)
     reasons += _output_reasons(node, record, facts)
-    if not reasons and record.state != "done":
-        states = {"failed": Reason("failed"), "changed": Reason("changed_while_running")}
-        reasons.append(states.get(record.state, Reason("interrupted", record.run_id)))
+    if record.state == "failed":
+        reasons.append(Reason("failed"))
+    elif not reasons and record.state != "done":
+        reasons.append(Reason("changed_while_running" if record.state == "changed" else "interrupted"))
     return reasons
 
 
@@ -290,7 +291,7 @@ def _output_reasons(node: TaskNode, record: Record, facts: Facts) -> list[Reason
     found = []
     for path in node.outputs:
         now, then = seen.get(path, MISSING), written.get(path)
-        if now == MISSING:
+        if now == MISSING and (then is not None or record.recipe == node.recipe):
             found.append(Reason("output_missing", path, then))
         elif then is not None and now != then:
             found.append(Reason("output_changed", path, then, now))

@@ -37,7 +37,7 @@ from mmetl.core.reasons import Reason, texts
 from mmetl.core.restore import AGAIN, find_build
 from mmetl.core.sources import CodeWatch
 from mmetl.core.why import in_detail
-from mmetl.errors import MmetlError
+from mmetl.errors import MmetlError, TaskError
 from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.observability.runs import (
     Status,
@@ -114,9 +114,9 @@ class Executor:
         known = [t for t in tasks if t in facts.records and facts.records[t].state != "started"]
         if known:
             with self.project.store.transaction() as db:
-                invalidate(db, plan.pipeline, known, self.run_id)
+                invalidate(db, plan.pipeline, known)
             for t in known:
-                facts.records[t] = facts.records[t]._replace(state="started", run_id=self.run_id)
+                facts.records[t] = facts.records[t]._replace(state="started")
 
     def end(self, status: Status, left: Mapping[str, Sequence[TaskRun]]) -> None:
         """Write how the run ended, with the tasks that never ran; give the lock back."""
@@ -159,7 +159,7 @@ class Executor:
         self._at_work.add(node.name)
         try:
             done = self._restore_or_compute(plan, node, facts, reasons, log)
-        except Exception as e:  # noqa: BLE001  user code may raise anything; the run goes on and tells
+        except (Exception, SystemExit) as e:  # noqa: BLE001  user code may raise anything; the run goes on and tells
             if self.cancelled:
                 return TaskRun(node.name, "skipped", why)  # it did not fail: it was stopped, and stays invalidated
             result = TaskRun(node.name, "failed", why, 0, 0, time.perf_counter() - started, _tell(e, log))
@@ -253,6 +253,8 @@ class Executor:
         if not facts.files.has(path):
             self.parts.folder(os.path.dirname(path))
             return
+        if os.path.isdir(facts.files.full(path)):
+            raise TaskError(f"its output '{path}' is a folder", help="declare each file that the task writes")
         written = facts.lists(node.name).outputs.get(path)
         found = facts.files.again(path)
         if found not in (MISSING, written):
@@ -288,7 +290,7 @@ class Executor:
                 with printing_to(job.log), deadline(detail.timeout_s, cancellation):
                     made: Made | None = transform.run(job)
                     return made
-            except Exception as e:
+            except (Exception, SystemExit) as e:
                 if n == detail.retries or self.cancelled:
                     self._clear(transform, node)  # half-written, and nobody else's
                     raise
@@ -371,7 +373,7 @@ class Executor:
         assert self._committer
         record = facts.records.get(node.name)
         if record:
-            facts.records[node.name] = record._replace(state="failed", run_id=self.run_id)
+            facts.records[node.name] = record._replace(state="failed")
         row = task_run_row(self.run_id, plan.pipeline, result)
         self._committer.submit(Commit(plan.pipeline, node.name, row, failed=True))
 
@@ -405,13 +407,15 @@ class _Done:
     warning: str = ""
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: BaseException) -> str:
     if isinstance(error, MmetlError):
-        return error.what + (f"; {error.help}" if error.help else "")
+        return (f"{error.where}: " if error.where else "") + error.what + (f"; {error.help}" if error.help else "")
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _tell(error: Exception, log: TaskLog) -> str:
+def _tell(error: BaseException, log: TaskLog) -> str:
     """Write the whole error to the task's log; return the sentence for the summary."""
     if not isinstance(error, MmetlError):
         log.write("".join(traceback.format_exception(error)))

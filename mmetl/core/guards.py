@@ -13,7 +13,7 @@ def refuse_missing(node: TaskNode, facts: Facts) -> None:
     missing = missing_inputs(node, facts)
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise TaskError(f"input {missing[0]} is missing{more}", help=f"run what makes it: --select +{node.name}")
+        raise TaskError(f"input {missing[0]} is missing{more}", help=_mend(node, missing[0]))
 
 
 def refuse_shrunk(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None:
@@ -28,3 +28,9 @@ def refuse_shrunk(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None
             f"its source lists {len(now)} files where there were {len(before)}",
             help=f"if that is right: mmetl run --allow-shrink {node.name}",
         )
+
+
+def _mend(node: TaskNode, missing: str) -> str:
+    if missing.startswith("the artifact of ") or node.after:
+        return f"run what makes it: --select +{node.name}"
+    return "no task writes it; check the path"

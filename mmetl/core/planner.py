@@ -178,6 +178,7 @@ class Planner:
 
     def _path(self, name: str, path: str, here: tuple[Any, ...] = ()) -> str:
         clean = posixpath.normpath(path)
+        self._refuse_secret(name, path, here)
         if clean.startswith("../") or clean == "..":
             self.problems.append(
                 Problem(
@@ -202,9 +203,25 @@ class Planner:
                 todo += [((*place, key), v) for key, v in inner]
         return found
 
+    def _refuse_secret(self, name: str, path: str, here: tuple[Any, ...] = ()) -> None:
+        if "{secret:" in path:
+            self.problems.append(
+                Problem(
+                    f"'{path}' has a secret in a path, which state and logs would show",
+                    self._where(here or self._place(name, path)),
+                    "use a var or an environment variable",
+                )
+            )
+
     def _output(self, name: str, path: str) -> str:
         clean = posixpath.normpath(path)
-        if clean.startswith("/") or clean.split("/", 1)[0] in {STATE_DIR, "..", "."} or is_glob(clean):
+        self._refuse_secret(name, path)
+        if (
+            path.endswith("/")
+            or clean.startswith("/")
+            or clean.split("/", 1)[0] in {STATE_DIR, "..", "."}
+            or is_glob(clean)
+        ):
             self.problems.append(
                 Problem(
                     f"'{path}' cannot be an output",

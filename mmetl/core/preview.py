@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from mmetl.contracts.plan import Plan, TaskNode
-from mmetl.core.decide import Decision, Facts
+from mmetl.contracts.plan import Plan
+from mmetl.core.decide import Decision, decide
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.reasons import texts
-from mmetl.core.restore import AGAIN, can_restore
+from mmetl.core.restore import AGAIN, restorable, suppose_restored
 from mmetl.core.select import forced, select
 from mmetl.core.why import in_detail
 from mmetl.observability.runs import Outcome
@@ -40,17 +40,26 @@ def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, li
     stale = [n for n in selected if decisions[n].freshness != "fresh"]
     details = project.details(plan, stale)
     fails: set[str] = set()
+    supposed: set[str] = set()
     previews = []
     for name in selected:
         decision, node = decisions[name], plan.tasks[name]
+        if supposed.intersection((*node.tables, *node.after)) and not node.globs:
+            decision = decide(node, facts)
+            if decision.freshness == "fresh":
+                facts.settled.add(name)
         waits = any(t not in facts.settled for t in (*node.tables, *node.after))
         outcome: Outcome = "fresh" if decision.freshness == "fresh" else "ran"
         if fails.intersection((*node.tables, *node.after)):
             outcome = "blocked"
         elif any(r.kind == "input_missing" for r in decision.reasons):
             outcome = "failed"
-        elif outcome == "ran" and not waits and would_restore(project, node, facts, decision, details[name].cache):
-            outcome = "restored"
+        elif outcome == "ran" and not waits and details[name].cache and may_restore(decision):
+            manifest = restorable(project, node, facts)
+            if manifest:
+                outcome = "restored"
+                suppose_restored(node, facts, manifest)
+                supposed.add(name)
         if outcome in {"failed", "blocked"}:
             fails.add(name)
         reasons = texts(in_detail(project.store, decision.reasons))
@@ -59,8 +68,6 @@ def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, li
     return plan, previews
 
 
-def would_restore(project: Project, node: TaskNode, facts: Facts, decision: Decision, cached: bool) -> bool:
-    """Tell whether a stale task, nothing of which waits, would be restored from the build index."""
-    if not cached or AGAIN.intersection(r.kind for r in decision.reasons):
-        return False
-    return can_restore(project, node, facts)
+def may_restore(decision: Decision) -> bool:
+    """Tell whether an earlier output could be an answer to these reasons."""
+    return not AGAIN.intersection(r.kind for r in decision.reasons)

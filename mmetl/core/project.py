@@ -19,7 +19,7 @@ from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.plan import Plan, TaskDetail
 from mmetl.core.decide import NO_LISTS, RECORD_COLUMNS, Decision, Facts, Lists, Record, decide_all, observe
 from mmetl.core.settings import Settings, kept_settings, names_root, read_settings
-from mmetl.errors import ConfigError, Problem, RefusedError, UsageError
+from mmetl.errors import ConfigError, Problem, UsageError
 from mmetl.utils.garbage import collection_paused
 from mmetl.utils.text import near
 from mmetl.utils.time import now_ms
@@ -101,6 +101,8 @@ class Project:
         files = self.pipeline_files() if name is None or not Path(name).is_file() else []
         if name is not None and Path(name).is_file():
             return Path(name).resolve()
+        if name is not None and (self.root / name).is_file():
+            return (self.root / name).resolve()
         shown = ", ".join(relative(self.root, f) for f in files)
         if name is None:
             if len(files) == 1:
@@ -171,10 +173,10 @@ class Project:
         for (other,) in rows:
             there = self.root / other
             if there.resolve() != path and there.exists() and f"name: {name}" in there.read_text(errors="replace"):
-                raise RefusedError(
-                    f"two files of this project call their pipeline '{name}': {other} and {relative(self.root, path)}",
-                    help="give one of them another name",
+                what = (
+                    f"two files of this project call their pipeline '{name}': {other} and {relative(self.root, path)}"
                 )
+                raise ConfigError([Problem(what, None, "give one of them another name")])
 
     def details(self, plan: Plan, tasks: Iterable[str]) -> dict[str, TaskDetail]:
         """Return what running some tasks of a plan needs."""
@@ -217,7 +219,10 @@ class Project:
         if not found:
             raise UsageError(f"'{task}' has no artifact yet", help=f"mmetl run --select +{task}")
         manifest = Manifest.from_json(found[0][0])
-        return manifest, [self.root / part_path(p.fingerprint) for p in manifest.parts]
+        paths = [self.root / part_path(p.fingerprint) for p in manifest.parts]
+        if manifest.kind == "table" and not all(p.exists() for p in paths):
+            raise UsageError(f"parts of '{task}' are missing", help=f"mmetl run --select +{task}")
+        return manifest, paths
 
     def refuse_clashes(self) -> None:
         """Refuse two pipelines of the project that write one file.

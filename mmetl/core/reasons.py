@@ -47,7 +47,7 @@ _TEXT: dict[Kind, str] = {
     "never_ran": "it never ran",
     "forced": "--force",
     "always": "always: true",
-    "max_age": "older than its max_age ({before} > {after})",
+    "max_age": "it was built {before} ago, and max_age is {after}",
     "input_changed": "{subject} changed",
     "input_added": "{subject} is new",
     "input_removed": "{subject} is gone",
@@ -105,11 +105,14 @@ def recipe_reasons(before: dict[str, Any] | None, after: dict[str, Any] | None) 
     if before is None or after is None:
         return (Reason("recipe", "recipe", None if before is None else "known", "changed"),)
     old, new = _flat(before), _flat(after)
-    return tuple(
+    found = tuple(
         Reason("recipe", name, old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     )
+    # Where a value of "nothing" came or went, such as an unset variable, the lists of names differ and no value does.
+    names = sorted(old.keys() ^ new.keys())
+    return found or tuple(Reason("recipe", name, None, "declared" if name in new else None) for name in names)
 
 
 _PREFIX = {"params": "params.", "code": "code ", "packages": "package ", "env": "environment variable "}

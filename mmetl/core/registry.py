@@ -147,7 +147,7 @@ def _import(root: Path, module: str) -> ModuleType:
         loaded = importlib.util.module_from_spec(spec)
         sys.modules[name] = loaded
         spec.loader.exec_module(loaded)
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         sys.modules.pop(name, None)
         raise UsageError(
             f"importing '{module}' failed: {type(e).__name__}: {e}",

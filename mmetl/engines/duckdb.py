@@ -184,7 +184,7 @@ def explain(message: str, text: str = "", names: Mapping[str, str] | None = None
             f"the query needs more memory: {what}", help="raise `memory_limit`, or run fewer tasks at once"
         )
     help_ = "; ".join(line.rstrip(".!") for line in lines[1:3])
-    return TaskError(what[:1].lower() + what[1:], _where(message, text), help_[:1].lower() + help_[1:])
+    return TaskError(_small(what), _where(message, text), _small(help_))
 
 
 def _where(message: str, text: str) -> Where | None:
@@ -230,3 +230,8 @@ def _add_table(connection: duckdb.DuckDBPyConnection, alias: str, table: Table) 
         replaced = f" replace ({', '.join(f'cast({quote(n)} as {t}) as {quote(n)}' for n, t, *_ in types)})"
     parts = f"read_parquet({file_list(table.paths)}, hive_partitioning=false)"
     connection.execute(f"create view {quote(alias)} as select *{replaced} from {parts}")
+
+
+def _small(text: str) -> str:
+    """Return a sentence with a small first letter, unless it starts with a word in capitals such as WHERE."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

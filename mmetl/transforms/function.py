@@ -27,6 +27,22 @@ def strict(model: type[BaseModel]) -> type[BaseModel]:
     return type(model.__name__, (model,), {"model_config": ConfigDict(extra="forbid"), "__doc__": model.__doc__})
 
 
+def _params_of(registered: Registered) -> type[BaseModel]:
+    """Return the annotation of `params`. Raises ParamError if it is not a pydantic model."""
+    try:
+        model = typing.get_type_hints(registered.target).get("params", NoParams)
+    except NameError as error:
+        raise ParamError(
+            f"'{registered.name}' has an annotation that cannot be read: {error}", help="import the name in its module"
+        ) from error
+    if not (inspect.isclass(model) and issubclass(model, BaseModel)):
+        raise ParamError(
+            f"'{registered.name}' takes params of type {getattr(model, '__name__', model)}",
+            help="annotate params with a pydantic model",
+        )
+    return model
+
+
 class FunctionTransform:
     """A decorated function `f(inputs, params)` over Arrow tables; either parameter may be left out.
 
@@ -49,8 +65,7 @@ class FunctionTransform:
                 f"'{registered.name}' takes '{min(unknown)}', which a transform is not given",
                 help="a transform takes: inputs, params",
             )
-        hints = typing.get_type_hints(self.function)
-        self.params = strict(hints.get("params", NoParams))
+        self.params = strict(_params_of(registered))
 
     def declare(self, params: Any, scope: Scope) -> Declaration:  # noqa: ARG002  the protocol's parameters
         """Say that it reads its inputs and nothing else."""

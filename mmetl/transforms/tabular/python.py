@@ -48,7 +48,8 @@ class Python:
             raise ParamError(
                 f"'{hidden[0]}' is an input and an argument", help="rename one of them", param=("args", hidden[0])
             )
-        return Declaration(functions=(params.function,))
+        # One input is passed by position unless the parameter has its name: what it is called does not matter.
+        return Declaration(functions=(params.function,), named_inputs=len(scope.inputs) != 1)
 
     def run(self, job: Job) -> Made:
         """Call the function and keep what it returns."""
@@ -83,11 +84,21 @@ def whole_table(table: Table) -> Any:
 
 
 def _call(job: Job, function: Callable[..., Any], tables: Mapping[str, Any], args: Mapping[str, Any]) -> Any:
-    names = [n for n in inspect.signature(function).parameters if n not in args]
+    signature = inspect.signature(function)
+    names = [n for n in signature.parameters if n not in args]
+    positional: tuple[Any, ...] = ()
+    named = {**tables, **args}
+    if len(tables) == 1 and len(names) == 1 and names[0] not in tables:
+        positional, named = tuple(tables.values()), dict(args)
     try:
-        if len(tables) == 1 and len(names) == 1 and names[0] not in tables:
-            return function(*tables.values(), **args)
-        return function(**tables, **args)
+        signature.bind(*positional, **named)
+    except TypeError as error:
+        takes, gives = ", ".join(signature.parameters) or "nothing", ", ".join([*tables, *args]) or "nothing"
+        raise TaskError(
+            f"'{function.__name__}' cannot be called: {error}", help=f"it takes: {takes}; the task gives: {gives}"
+        ) from error
+    try:
+        return function(*positional, **named)
     except MmetlError:
         raise
     except Exception as error:

@@ -290,7 +290,7 @@ def test_two_files_with_one_name(project: Project) -> None:
     project.write("pipelines/again.yaml", project.read("pipeline.yaml"))
     assert project.fast("run", "pipeline.yaml").code == 0
     done = project.fast("run", "pipelines/again.yaml")
-    assert done.code == 4
+    assert done.code == 3
     assert done.err == (
         "error: two files of this project call their pipeline 'p': pipeline.yaml and pipelines/again.yaml\n"
         "help: give one of them another name\n"

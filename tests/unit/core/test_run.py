@@ -325,7 +325,7 @@ def test_missing_folder_is_an_error(empty: Project) -> None:
     """It is not an empty listing."""
     empty.tasks(GLOB)
     done = empty.fast("run", "--json")
-    assert done.json()["tasks"][0]["error"] == "input data/*.txt is missing; run what makes it: --select +a"
+    assert done.json()["tasks"][0]["error"] == "input data/*.txt is missing; no task writes it; check the path"
 
 
 def test_input_changed_during_the_action(empty: Project) -> None:
