@@ -22,10 +22,10 @@ def _chosen(project: Project, tasks: Sequence[str]) -> list[tuple[Plan, str]]:
 def clean(tasks: Sequence[str], *, orphans: bool = False) -> int:
     """Remove manifests and written files; the next run restores them."""
     project = Project.open(".")
-    chosen = [] if orphans and not tasks else _chosen(project, tasks)
     if not project.store.exists():
         say("nothing to clean: nothing ran here yet")
         return ExitCode.DONE
+    chosen = [] if orphans and not tasks else _chosen(project, tasks)
     with locked(project, "mmetl clean"):
         done: list[Cleaned] = [clean_task(project, plan.pipeline, name) for plan, name in chosen]
         if orphans:

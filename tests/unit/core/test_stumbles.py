@@ -1,0 +1,97 @@
+"""What people who used mmETL for the first time stumbled over; each once was wrong."""
+
+from __future__ import annotations
+
+import pytest
+from harness import Project
+
+EXITS = "import sys\n\n\ndef rows():\n    sys.exit({})\n"
+TABLE = "  rows: {transform: tabular.python, params: {function: 'exits:rows'}}\n"
+
+
+@pytest.mark.parametrize("code", ["0", "3", "'gone'"])
+def test_exit_in_a_function_fails_its_task(empty: Project, code: str) -> None:
+    """It neither ends the run nor decides its exit code."""
+    empty.write("exits.py", EXITS.format(code))
+    empty.tasks(TABLE)
+    done = empty.fast("run", "--json")
+    assert done.code == 1
+    assert done.json()["tasks"][0]["error"] == f"it called sys.exit({code})"
+
+
+def test_exit_in_an_imported_module_is_a_problem(empty: Project) -> None:
+    empty.write("exits.py", "import sys\nsys.exit(0)\n")
+    empty.write("pipeline.yaml", f"version: 1\nname: p\nimports: [./exits.py]\ntasks:\n{TABLE}")
+    done = empty.mmetl("validate")
+    assert done.code == 3
+    assert "importing './exits.py' failed: SystemExit: 0" in done.err
+
+
+def test_error_of_a_row_names_file_and_line(empty: Project) -> None:
+    """In the summary, not only in the log."""
+    empty.write("a.csv", "id,v\n1,2\n3,4,5\n")
+    empty.tasks("  a: {transform: tabular.read, params: {path: a.csv}}\n")
+    done = empty.fast("run", "--json")
+    assert done.json()["tasks"][0]["error"].startswith("a.csv:3:1: ")
+
+
+@pytest.mark.parametrize("path", ["out/", "out/${secret:TOKEN}.txt"])
+def test_output_that_cannot_be(empty: Project, path: str) -> None:
+    empty.tasks(f"  a: {{transform: shell.run, params: {{command: 'true', outputs: ['{path}']}}}}\n")
+    done = empty.fast("validate")
+    assert done.code == 3
+    assert f"pipeline.yaml:4:65: error: '{path}'" in done.err
+
+
+def test_folder_in_the_place_of_an_output(empty: Project) -> None:
+    """It is left alone, and named."""
+    (empty.root / "out").mkdir()
+    empty.tasks("  a: {transform: shell.run, params: {command: 'true', outputs: [out]}}\n")
+    done = empty.fast("run", "--json")
+    assert done.json()["tasks"][0]["error"] == "its output 'out' is a folder; declare each file that the task writes"
+
+
+def test_a_declaration_that_goes_is_a_reason(empty: Project) -> None:
+    """An unset variable has no value before or after; that it is no longer declared is said."""
+    task = "  a: {transform: shell.run, env: [NOT_SET], params: {command: 'true'}}\n"
+    empty.tasks(task)
+    empty.run()
+    empty.tasks(task.replace("env: [NOT_SET], ", ""))
+    assert empty.fast("dry-run", "--json").reasons()["a"] != []
+
+
+def test_arguments_that_do_not_fit(empty: Project) -> None:
+    """Told with both sides."""
+    empty.write("exits.py", "def rows(a, b):\n    return []\n")
+    empty.tasks(TABLE.replace("'}}", "', args: {a: 1}}}"))
+    done = empty.fast("run", "--json")
+    assert done.json()["tasks"][0]["error"] == (
+        "'rows' cannot be called: missing a required argument: 'b'; it takes: a, b; the task gives: a"
+    )
+
+
+def test_doit_run_always_runs(project: Project) -> None:
+    """`doit run -a` is what `--force` is."""
+    project.write("dodo.py", "from mmetl.core.build import DOIT_CONFIG, task_pipelines\n")
+    project.run()
+    assert project.doit("run", "-a").code == 0
+    assert set(project.fast("status", "--json").outcomes().values()) == {"ran"}
+
+
+def test_preview_of_cleaned_tasks(project: Project) -> None:
+    """All of them would be restored, also those that need others."""
+    project.run()
+    project.fast("clean")
+    assert set(project.dry().values()) == set(project.run().values()) == {"restored"}
+
+
+def test_pipeline_is_found_from_a_subfolder(project: Project) -> None:
+    (project.root / "sub").mkdir()
+    project.write("mmetl.yml", "version: 1\n")
+    assert project.mmetl("validate", "pipeline.yaml", cwd="sub").code == 0
+
+
+def test_clean_before_the_first_run_makes_nothing(empty: Project) -> None:
+    empty.write("mmetl.yml", "version: 1\n")
+    assert empty.mmetl("clean").code == 0
+    assert not (empty.root / ".mmetl").exists()
