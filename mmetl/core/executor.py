@@ -159,7 +159,9 @@ class Executor:
         self._at_work.add(node.name)
         try:
             done = self._restore_or_compute(plan, node, facts, reasons, log)
-        except (Exception, SystemExit) as e:  # noqa: BLE001  user code may raise anything; the run goes on and tells
+        except KeyboardInterrupt:
+            raise
+        except BaseException as e:  # noqa: BLE001  user code may raise anything; the run goes on and tells
             if self.cancelled:
                 return TaskRun(node.name, "skipped", why)  # it did not fail: it was stopped, and stays invalidated
             result = TaskRun(node.name, "failed", why, 0, 0, time.perf_counter() - started, _tell(e, log))
@@ -203,7 +205,7 @@ class Executor:
         listed = {g: facts.listing(node, g) for g in node.globs}
         digest = facts.inputs(node)
         again = AGAIN.intersection(r.kind for r in reasons)
-        if detail.cache and not again:
+        if detail.cache and not again and node.max_age_s is None:  # an earlier output may be older than it may be
             restored = self._restore(node, facts, digest, inputs)
             if restored:
                 return restored
@@ -290,7 +292,9 @@ class Executor:
                 with printing_to(job.log), deadline(detail.timeout_s, cancellation):
                     made: Made | None = transform.run(job)
                     return made
-            except (Exception, SystemExit) as e:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as e:
                 if n == detail.retries or self.cancelled:
                     self._clear(transform, node)  # half-written, and nobody else's
                     raise
@@ -381,13 +385,13 @@ class Executor:
         """Remove files that tasks no longer declare, if they still have our bytes; keep and report the others."""
         store, files = self.project.store, self.project.files
         rows = store.rows("select path, fingerprint, pipeline, task from leftovers")
-        declared = (
-            {p for (listed,) in store.rows("select output_list from tasks") if listed for p in json.loads(listed)}
-            if rows
-            else set()
-        )
+        if not rows:
+            return
+        lists = store.rows("select input_list, output_list from tasks")
+        read = {p for inputs, _ in lists for p in json.loads(inputs or "{}")}
+        written = {p for _, outputs in lists for p in json.loads(outputs or "{}")}
         for path, fingerprint, _pipeline, task in rows:
-            kept = path not in declared and not remove_if_ours(files, path, fingerprint)
+            kept = path not in written and (path in read or not remove_if_ours(files, path, fingerprint))
             with store.transaction() as db:
                 db.execute("delete from leftovers where path = ?", (path,))
                 if kept:

@@ -149,15 +149,17 @@ class Jobs:
         if record and record.recipe == node.recipe:
             watermark = get_watermark(store, plan.pipeline, name)
             rows = store.rows("select body from manifests where fingerprint = ?", (record.manifest,))
+            # The task's own last build, or none: an older one may have rows that a full read has seen vanish since.
             candidates += [(body, watermark) for (body,) in rows if watermark is not None]
-        candidates += [
-            (body, json.loads(value))
-            for body, value in store.rows(
-                "select m.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest"
-                " where b.recipe = ? and b.watermark is not null order by b.made_ms desc",
-                (node.recipe,),
-            )
-        ]
+        else:
+            candidates += [
+                (body, json.loads(value))
+                for body, value in store.rows(
+                    "select m.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest"
+                    " where b.recipe = ? and b.watermark is not null order by b.made_ms desc",
+                    (node.recipe,),
+                )
+            ]
         for body, watermark in candidates:
             manifest = Manifest.from_json(body)
             if not self.parts.missing(manifest):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from mmetl.contracts.plan import Plan
+from mmetl.contracts.plan import Plan, TaskNode
 from mmetl.core.decide import Decision, decide
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
@@ -54,7 +54,7 @@ def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, li
             outcome = "blocked"
         elif any(r.kind == "input_missing" for r in decision.reasons):
             outcome = "failed"
-        elif outcome == "ran" and not waits and details[name].cache and may_restore(decision):
+        elif outcome == "ran" and not waits and details[name].cache and may_restore(node, decision):
             manifest = restorable(project, node, facts)
             if manifest:
                 outcome = "restored"
@@ -68,6 +68,6 @@ def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, li
     return plan, previews
 
 
-def may_restore(decision: Decision) -> bool:
+def may_restore(node: TaskNode, decision: Decision) -> bool:
     """Tell whether an earlier output could be an answer to these reasons."""
-    return not AGAIN.intersection(r.kind for r in decision.reasons)
+    return node.max_age_s is None and not AGAIN.intersection(r.kind for r in decision.reasons)

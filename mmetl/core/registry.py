@@ -135,6 +135,8 @@ def _import(root: Path, module: str) -> ModuleType:
         return loaded
     import_from_source(root)
     folders = [str(file.parent), str(root)] if file else [str(root)]
+    if file:
+        _refuse_namesakes(root.resolve(), file)
     for folder in folders:
         if folder not in sys.path:
             sys.path.insert(0, folder)
@@ -154,6 +156,16 @@ def _import(root: Path, module: str) -> ModuleType:
             help=f"try: python -c 'import {name}' in the project's folder",
         ) from e
     return loaded
+
+
+def _refuse_namesakes(root: Path, file: Path) -> None:
+    """Refuse a module beside which lies one that is loaded from elsewhere in the project: it would get the other's."""
+    for beside in file.parent.glob("*.py"):
+        loaded = sys.modules.get(beside.stem)
+        other = Path(getattr(loaded, "__file__", None) or beside).resolve()
+        if other != beside.resolve() and other.is_relative_to(root) and "site-packages" not in other.parts:
+            names = f"{other.relative_to(root)} and {beside.resolve().relative_to(root)}"
+            raise UsageError(f"two files of the project are modules called '{beside.stem}': {names}", help="rename one")
 
 
 def _locate(root: Path, module: str) -> tuple[str, Path | None]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from harness import Project
 
@@ -95,3 +98,62 @@ def test_clean_before_the_first_run_makes_nothing(empty: Project) -> None:
     empty.write("mmetl.yml", "version: 1\n")
     assert empty.mmetl("clean").code == 0
     assert not (empty.root / ".mmetl").exists()
+
+
+def test_unclosed_quote_among_many_files(empty: Project) -> None:
+    """No row is lost in silence, however many files are read at once."""
+    for n in range(8):
+        empty.write(f"d/{n}.csv", f"id,t\n{n},a\n")
+    empty.write("d/9.csv", 'id,t\n8,x\n9,"y\n10,z\n')
+    empty.tasks("  r: {transform: tabular.read, params: {path: 'd/*.csv'}}\n")
+    done = empty.fast("run", "--json")
+    assert done.code == 1
+    assert "d/9.csv:3" in done.json()["tasks"][0]["error"]
+
+
+def test_rows_seen_to_vanish_do_not_come_back(empty: Project) -> None:
+    """After a full read without rows there is no watermark; the next read is full, not the continuation of an older one."""
+    with closing(sqlite3.connect(empty.root / "d.db", isolation_level=None)) as db:
+        db.execute("create table t (id integer primary key, ts integer)")
+        db.execute("insert into t values (1, 10), (2, 20)")
+        empty.tasks(
+            "  r: {transform: tabular.read, key: id, params: {path: d.db, table: t, watermark: {column: ts}}}\n"
+        )
+        empty.run()
+        db.execute("delete from t")
+        empty.run("--force", "--allow-shrink", "r")
+        db.execute("insert into t values (3, 30)")
+        assert empty.run() == {"r": "ran"}
+    assert empty.fast("show", "r", "--json").out == '{"id": 3, "ts": 30}\n'
+
+
+def test_leftover_that_is_now_a_source_stays(empty: Project) -> None:
+    write = "  a: {{transform: shell.run, params: {{command: 'echo 1 > {0}', outputs: [{0}]}}}}\n"
+    empty.tasks(write.format("data.csv"))
+    empty.run()
+    copy = "  b: {transform: shell.run, params: {command: cp data.csv c, inputs: [data.csv], outputs: [c]}}\n"
+    empty.tasks(write.format("other.csv") + copy)
+    assert empty.run() == {"a": "ran", "b": "ran"}
+    assert empty.read("data.csv") == "1\n"
+    assert empty.run() == {"a": "fresh", "b": "fresh"}
+
+
+def test_helpers_of_one_name_are_refused(empty: Project) -> None:
+    """Python would give the second function the first one's helper."""
+    for x in ("a", "b"):
+        empty.write(f"{x}/helper.py", f"V = {x!r}\n")
+        empty.write(f"{x}/t{x}.py", "import helper\n\n\ndef f(t):\n    open(t, 'w').write(helper.V)\n")
+    task = "  {0}: {{transform: python.run, params: {{function: './{0}/t{0}.py:f', args: {{t: {0}.txt}}, outputs: [{0}.txt]}}}}\n"
+    empty.tasks(task.format("a") + task.format("b"))
+    done = empty.mmetl("run", "-k")
+    assert done.code == 1
+    assert "two files of the project are modules called 'helper': a/helper.py and b/helper.py" in done.err
+
+
+def test_any_exception_fails_its_task_only(empty: Project) -> None:
+    empty.write("steps.py", "import asyncio\n\n\ndef stop():\n    raise asyncio.CancelledError\n")
+    empty.tasks(
+        "  a: {transform: python.run, params: {function: 'steps:stop'}}\n"
+        "  b: {transform: shell.run, params: {command: 'true'}}\n"
+    )
+    assert empty.mmetl("run", "-k", "-j", "2", "--json").outcomes() == {"a": "failed", "b": "ran"}
