@@ -7,6 +7,7 @@ off. This survives JSON, so a kept plan and a fresh one mean the same, and no va
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -45,9 +46,20 @@ def secret_names(value: Any) -> set[str]:
     }
 
 
+SHORTEST_LINE = 6  # characters: a shorter line of a secret, such as `}`, stands in many texts that give nothing away
+
+
 def secret_values(value: Any, env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of all live secrets in a value, the longest first; what is not set or empty is left out."""
-    return tuple(sorted({env.get(name, "") for name in secret_names(value)} - {""}, key=len, reverse=True))
+    """Return the texts by which the live secrets of a value would show, the longest first.
+
+    Those are each secret as it is, as `repr` and JSON write it, and the lines of one that has several.
+    """
+    found: set[str] = set()
+    for secret in {env.get(name, "") for name in secret_names(value)} - {""}:
+        lines = (line.strip() for line in secret.splitlines())
+        found |= {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]}
+        found |= {line for line in lines if len(line) >= SHORTEST_LINE}
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 def resolve_secrets(value: Any, env: Mapping[str, str]) -> Any:

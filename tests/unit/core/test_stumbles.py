@@ -157,3 +157,18 @@ def test_any_exception_fails_its_task_only(empty: Project) -> None:
         "  b: {transform: shell.run, params: {command: 'true'}}\n"
     )
     assert empty.mmetl("run", "-k", "-j", "2", "--json").outcomes() == {"a": "failed", "b": "ran"}
+
+
+def test_secret_of_several_lines_shows_nowhere(empty: Project) -> None:
+    """Not in its lines, not as Python writes it."""
+    empty.write("steps.py", "def fail(x):\n    print(x)\n    raise ValueError(repr(x))\n")
+    empty.tasks(
+        "  a: {transform: shell.run, params: {command: [sh, -c, 'echo \"$1\"; exit 1', x, '${secret:MY_KEY}']}}\n"
+        "  b: {transform: python.run, params: {function: 'steps:fail', args: {x: '${secret:MY_KEY}'}}}\n"
+    )
+    done = empty.mmetl("run", "-k", env={"MY_KEY": "BEGINKEY\nAAAABBBB\nENDKEY"})
+    assert done.code == 1
+    state = b"".join(p.read_bytes() for p in (empty.root / ".mmetl").rglob("*") if p.is_file())
+    for line in ("BEGINKEY", "AAAABBBB", "ENDKEY"):
+        assert line not in done.err + done.out
+        assert line.encode() not in state
