@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import re
 import sys
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from mmetl.cli.main import app
+from mmetl.core.catalogue import fields
 from mmetl.core.registry import BUILT_IN, load
 from mmetl.errors import ExitCode
 
 REFERENCE = Path(__file__).parent / "reference"
 BLOCK = re.compile(r"(<!-- generated: (\w+)(?: ([\w.]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
-WORDS = {str: "text", bool: "true or false", int: "whole number", float: "number", Any: "any value"}
 
 
 # --- command line
@@ -33,7 +29,7 @@ def commands() -> str:
     """Return every command of the Typer app with its arguments and options."""
     group: Any = typer.main.get_command(app)
     blocks = ["\n".join(["### `mmetl`", "", group.help, "", *_options(group)])]
-    blocks += [_command(name, command) for name, command in group.commands.items()]
+    blocks += [_command(name, group.commands[name]) for name in group.list_commands(None)]
     return "\n\n".join(blocks)
 
 
@@ -74,46 +70,10 @@ def exit_codes() -> str:
 def params(name: str) -> str:
     """Return the table of the params of a built-in transform."""
     rows = [
-        f"| `{key}` | {kind} | {default} | {text} |" for key, kind, default, text in fields(load(BUILT_IN[name]).params)
+        f"| `{p.name}` | {_cell(p.type)} | {p.default} | {_cell(p.meaning)} |"
+        for p in fields(load(BUILT_IN[name]).params)
     ]
     return "\n".join(["| param | type | default | meaning |", "|---|---|---|---|", *rows])
-
-
-def fields(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Yield (path, type, default, meaning) of every field, those of nested models after their owner."""
-    for name, field in model.model_fields.items():
-        path = f"{above}{field.alias or name}"
-        yield path, _type(field.annotation), _default(field), _cell(field.description or "")
-        for nested in _models(field.annotation):
-            yield from fields(nested, f"{path}.")
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models(inner)
-
-
-def _type(annotation: Any) -> str:
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return _cell(" or ".join(f"`{v}`" for v in inner))
-    if origin in {Annotated, Union, types.UnionType}:
-        kinds = inner[:1] if origin is Annotated else inner
-        return " or ".join(dict.fromkeys(_type(t) for t in kinds if t is not type(None)))
-    if origin in {list, tuple}:
-        return f"list of {_type(inner[0])}s"
-    return WORDS.get(annotation, "mapping")
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    value = field.get_default(call_default_factory=True)
-    if value is None or value is PydanticUndefined or value in ([], {}, ()):
-        return "none"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _cell(text: str) -> str:

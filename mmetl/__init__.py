@@ -1,8 +1,9 @@
 """mmETL: config-driven, incremental, multimodal ETL."""
 
+import importlib
 from typing import Any
 
-__all__ = ["__version__", "register_transform"]
+__all__ = ["Project", "__version__", "register_transform"]
 __version__ = "0.1.0"
 
 
@@ -12,4 +13,6 @@ def __getattr__(name: str) -> Any:
         from mmetl.contracts.transform import register_transform
 
         return register_transform
+    if name == "Project":
+        return importlib.import_module("mmetl.api").Project
     raise AttributeError(f"module 'mmetl' has no attribute {name!r}")

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> int:
     """Run the command line; return the exit code."""
+    _have_streams()
+    from mmetl.cli.output import guarded
+
     if sys.argv[1:] == ["run"]:
         # Nothing to parse: a run with nothing to do is over before Typer would be imported (85 ms).
-        from mmetl.cli.output import guarded
         from mmetl.cli.running import run
 
         return guarded(run)
     from mmetl.cli.main import app
 
-    app(prog_name="mmetl")
-    return 0
+    return guarded(app, prog_name="mmetl")
+
+
+def _have_streams() -> None:
+    """Put something in the place of closed streams, or a file of ours would get their numbers; let every name be printed."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  it stays open
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a stream of a test may not
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Where(NamedTuple):
     def excerpt(self) -> str:
         """Return the line with its number and a caret below the column."""
         number = f"{self.line:>4}"
-        shown = self.text.replace("\t", " ")
+        shown = "".join(c if c.isprintable() else " " for c in self.text)
         return f"{number} | {shown}\n{'':>4} | {'':>{self.column - 1}}^"
 
 
@@ -109,6 +109,20 @@ class MissingError(MmetlError):
 
 class TaskError(MmetlError):
     """A task failed for a reason that its author can act on."""
+
+
+class QueryError(TaskError):
+    """A query failed while it ran, at a known place.
+
+    Attributes:
+        sql: the param `sql`, as the query was given.
+        offset: characters from its start to the place.
+    """
+
+    def __init__(self, what: str, where: Where, help: str, sql: str, offset: int) -> None:  # noqa: A002  the field's name
+        super().__init__(what, where, help)
+        self.sql = sql
+        self.offset = offset
 
 
 class TaskTimeoutError(TaskError):

@@ -154,6 +154,7 @@ class Project:
         finally:
             os.chdir(before)
             sys.path[:] = path
+            self._drop_modules()
             signal.signal(signal.SIGTERM, on_term)
         return Result(code, out.getvalue(), err.getvalue())
 
@@ -167,7 +168,9 @@ class Project:
 
     def _drop_modules(self) -> None:
         for name, module in list(sys.modules.items()):
-            if str(getattr(module, "__file__", None) or "").startswith(f"{self.root}/"):
+            names = getattr(module, "__dict__", {})
+            place = names.get("__file__") or next(iter(names.get("__path__") or ()), "")  # a plain folder has no file
+            if str(place).startswith(f"{self.root}/"):
                 del sys.modules[name]
         importlib.invalidate_caches()
 

@@ -18,6 +18,7 @@ from mmetl.cache.fingerprints import CHUNK_BYTES, MISSING, FileCache, hash_file,
 from mmetl.cache.layout import REPLACED, UNFINISHED, part_path
 from mmetl.contracts.artifact import Fingerprint, Manifest, Part
 from mmetl.errors import TaskError
+from mmetl.utils.text import why_not
 
 FICLONE = 0x40049409  # Linux: share the blocks of another file until one of them is written
 
@@ -98,8 +99,9 @@ class PartStore:
                 self._place(temp, fingerprint)
             else:
                 fingerprint = hash_file(full)
-        self.files.put(path, fingerprint, stable)
-        return Part(fingerprint, 0, st.st_size, 0, path, bool(st.st_mode & 0o100))
+        executable = bool(st.st_mode & 0o100)
+        self.files.put(path, fingerprint, stable, executable=executable)
+        return Part(fingerprint, 0, st.st_size, 0, path, executable)
 
     def write_out(self, part: Part) -> None:
         """Write an output file from its part: aside, then renamed into place."""
@@ -108,14 +110,22 @@ class PartStore:
         temp = f"{full}.{_temp_name()}"
         try:
             copy(self.files.full(part_path(part.fingerprint)), temp)
-            os.chmod(temp, 0o755 if part.executable else 0o644)
+            _set_executable(temp, part.executable)
             os.rename(temp, full)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temp)
             raise
-        with open(full, "rb") as f:
-            self.files.put(part.path, part.fingerprint, settle(f.fileno()))
+        self._note(part)
+
+    def mend_mode(self, part: Part) -> None:
+        """Make an output file that has the right bytes executable or not, as it was written."""
+        _set_executable(self.files.full(part.path), part.executable)
+        self._note(part)
+
+    def _note(self, part: Part) -> None:
+        with open(self.files.full(part.path), "rb") as f:
+            self.files.put(part.path, part.fingerprint, settle(f.fileno()), executable=part.executable)
 
     def missing(self, manifest: Manifest) -> list[Part]:
         """Return the parts of a manifest that are not there, or not what they should be."""
@@ -184,9 +194,20 @@ class PartStore:
         """Make a folder of the project, once; return its absolute path."""
         full = self.files.full(path)
         if path not in self._folders:
-            os.makedirs(full, exist_ok=True)
+            try:
+                os.makedirs(full, exist_ok=True)
+            except OSError as e:
+                raise TaskError(f"the folder '{path}' cannot be made: {why_not(e)}") from e
             self._folders.add(path)
         return full
+
+
+def _set_executable(path: str, executable: bool) -> None:
+    """Let those execute a file who may read it, or nobody; the umask has decided who may read it."""
+    mode = os.stat(path).st_mode & 0o777
+    wanted = mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
+    if wanted != mode:
+        os.chmod(path, wanted)
 
 
 def copy(source: str, target: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mmetl.cache.artifacts import sync
@@ -34,7 +34,6 @@ class Commit(NamedTuple):
         manifest: (fingerprint, body) of the manifest.
         watermark: how far an incremental read got; moves with the record.
         task_run: the row of `task_runs`.
-        leftovers: files that the task no longer declares: (path, fingerprint, pipeline, task).
         files: absolute paths that must be durable before the rows are.
     """
 
@@ -46,7 +45,6 @@ class Commit(NamedTuple):
     build: Sequence[Any] | None = None
     manifest: tuple[Fingerprint, str] | None = None
     watermark: Any = None
-    leftovers: Sequence[Sequence[str]] = ()
     files: Sequence[str] = ()
     failed: bool = False
 
@@ -166,8 +164,6 @@ def write_group(db: sqlite3.Connection, group: Sequence[Commit]) -> None:
     db.executemany("insert or ignore into manifests values (?, ?)", [c.manifest for c in group if c.manifest])
     db.executemany(f"insert or replace into task_runs values ({_marks(9)})", [c.task_run for c in group])
     for c in group:
-        if c.leftovers:
-            db.executemany("insert or replace into leftovers values (?, ?, ?, ?)", c.leftovers)
         if c.record and c.watermark is not None and c.manifest:
             set_watermark(db, c.pipeline, c.task, c.manifest[0], c.watermark)
 
@@ -175,6 +171,13 @@ def write_group(db: sqlite3.Connection, group: Sequence[Commit]) -> None:
 def invalidate(db: sqlite3.Connection, pipeline: str, tasks: Sequence[str]) -> None:
     """Mark tasks as started: until they are committed again, they are stale, whatever happens."""
     db.executemany("update tasks set state = 'started' where pipeline = ? and task = ?", [(pipeline, t) for t in tasks])
+
+
+def validate_again(db: sqlite3.Connection, states: Mapping[tuple[str, str], str]) -> None:
+    """Give (pipeline, task) its state back, where a task was invalidated and its action never began."""
+    db.executemany(
+        "update tasks set state = ? where pipeline = ? and task = ?", [(s, *which) for which, s in states.items()]
+    )
 
 
 def _marks(n: int) -> str:

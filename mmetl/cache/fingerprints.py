@@ -12,10 +12,29 @@ import xxhash
 
 from mmetl.contracts.artifact import Fingerprint
 from mmetl.utils.hashing import fingerprint_json
+from mmetl.utils.text import is_utf8, why_not
 
 CHUNK_BYTES = 1 << 20
 MISSING = "missing"
 """Stands for a file that is not there, where a fingerprint is expected."""
+
+_UNUSABLE = "! "
+
+
+def mark_executable(fingerprint: Fingerprint) -> str:
+    """Return what stands for an executable output, where one fingerprint is taken over several files."""
+    return fingerprint + "x"
+
+
+def unusable(why: str) -> Fingerprint:
+    """Return what stands for a file that is there and cannot be used, in the place of its fingerprint."""
+    return _UNUSABLE + why
+
+
+def trouble(fingerprint: Fingerprint) -> str:
+    """Return why a file cannot be used; nothing for one that can, or that is not there."""
+    return fingerprint[len(_UNUSABLE) :] if fingerprint[:2] == _UNUSABLE else ""
+
 
 EMPTY = xxhash.xxh3_128_hexdigest(b"")
 """The fingerprint of an empty file."""
@@ -109,6 +128,7 @@ class FileCache:
 
     Attributes:
         changes: what to write back to the store: path -> (signature, fingerprint), or None to forget it.
+        executable: the seen files that their owner may execute.
     """
 
     def __init__(self, root: str, known: dict[str, tuple[bytes, Fingerprint]]) -> None:
@@ -116,6 +136,7 @@ class FileCache:
         self.known = known
         self.seen: dict[str, Fingerprint] = {}
         self.changes: dict[str, tuple[bytes, Fingerprint] | None] = {}
+        self.executable: set[str] = set()
         self._racy: dict[str, bytes] = {}
 
     def has(self, path: str) -> bool:
@@ -129,6 +150,7 @@ class FileCache:
     def observe(self, paths: Iterable[str], *, again: bool = False) -> None:
         """Look at each path not seen yet (or `again`): one stat; a read only where the signature is not the known one."""
         seen, known, root, stat, pack = self.seen, self.known, self.root, os.stat, _pack
+        executable = self.executable
         skip: Container[str] = () if again else seen
         for path in paths:
             if path in skip:
@@ -138,6 +160,13 @@ class FileCache:
             except (FileNotFoundError, NotADirectoryError):
                 seen[path] = MISSING
                 continue
+            except OSError as e:
+                seen[path] = unusable(why_not(e))
+                continue
+            if st.st_mode & 0o100:
+                executable.add(path)
+            elif executable:
+                executable.discard(path)
             cached = known.get(path)
             if cached is not None and st.st_ino < _SIGNED:
                 sig = pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev)
@@ -168,11 +197,14 @@ class FileCache:
             now = signature(os.stat(self.full(path)))
         except (FileNotFoundError, NotADirectoryError):
             return fingerprint != MISSING
+        except OSError:
+            return True
         return now != before or (path not in self.known and self.again(path) != fingerprint)
 
-    def put(self, path: str, fingerprint: Fingerprint, st: os.stat_result | None) -> None:
+    def put(self, path: str, fingerprint: Fingerprint, st: os.stat_result | None, *, executable: bool = False) -> None:
         """Note what a file that we wrote contains; `st` is None where its signature cannot be cached."""
         self.seen[path] = fingerprint
+        (self.executable.add if executable else self.executable.discard)(path)
         if st is None:
             self._forget(path)
         else:
@@ -191,12 +223,16 @@ class FileCache:
         full = self.full(path)
         if not _is_file(st):
             return MISSING
+        if not is_utf8(path):
+            return unusable("its name is not UTF-8")  # it could not be a row of the state
         hashed_ns = time.time_ns()
         try:
             fingerprint = hash_file(full)
             after = os.stat(full)
         except (FileNotFoundError, NotADirectoryError):
             return MISSING
+        except OSError as e:
+            return unusable(why_not(e))
         sig = signature(after)
         if sig == signature(st) and not is_racy(after, hashed_ns):
             self.known[path] = self.changes[path] = (sig, fingerprint)

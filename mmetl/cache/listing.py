@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mmetl.cache.layout import STATE_DIR
 from mmetl.errors import TaskError
+from mmetl.utils.text import shown, why_not
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -33,7 +34,7 @@ def list_files(root: str, pattern: str) -> tuple[str, ...]:
     pattern that does so too.
 
     Raises:
-        TaskError: if a folder link leaves the project or leads back to a folder above it.
+        TaskError: if a folder link leaves the project or leads back to a folder above it, or something cannot be read.
     """
     parts = pattern.split("/")
     base = os.path.join(root, "") if not pattern.startswith("/") else "/"
@@ -61,14 +62,19 @@ def _walk(bounds: _Bounds, folder: str, parts: list[str], found: list[str], abov
         entries = list(os.scandir(here))
     except (FileNotFoundError, NotADirectoryError):
         return
+    except OSError as e:
+        raise _unreadable(prefix.rstrip("/") or ".", e) from None
     real = os.path.realpath(here)
     if real in above:
-        raise TaskError(f"the link '{prefix.rstrip('/')}' leads back to a folder above it", help="remove the link")
+        raise TaskError(
+            f"the link '{shown(prefix.rstrip('/'))}' leads back to a folder above it", help="remove the link"
+        )
     if _within(real, bounds.state):
         return
     if bounds.base != "/" and not _within(real, bounds.root):
         raise TaskError(
-            f"the link '{prefix.rstrip('/')}' leaves the project", help="name that folder itself as an absolute path"
+            f"the link '{shown(prefix.rstrip('/'))}' leaves the project",
+            help="name that folder itself as an absolute path",
         )
     below = (*above, real)
     if head == "**":
@@ -79,13 +85,24 @@ def _walk(bounds: _Bounds, folder: str, parts: list[str], found: list[str], abov
         name = entry.name
         if (name == STATE_DIR and not prefix) or wanted.fullmatch(name) is None:
             continue
-        if entry.is_dir():
+        if _is_folder(entry, prefix):
             if head == "**":
                 _walk(bounds, prefix + name, parts, found, below)
             elif rest:
                 _walk(bounds, prefix + name, rest, found, below)
         elif not rest and head != "**" and entry.is_file():
             found.append(prefix + name)
+
+
+def _is_folder(entry: os.DirEntry[str], prefix: str) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as e:
+        raise _unreadable(prefix + entry.name, e) from None
+
+
+def _unreadable(path: str, error: OSError) -> TaskError:
+    return TaskError(f"'{shown(path)}' cannot be read: {why_not(error)}", help="mend it, or let the glob not reach it")
 
 
 def _within(path: str, folder: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmetl.errors import RefusedError
+from mmetl.utils.text import why_not
 
 RUN_LOCK = "run.lock"
 READERS_LOCK = "readers.lock"
@@ -33,10 +35,14 @@ class RunLock:
         Raises:
             RefusedError: naming the process that holds it.
         """
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as e:
+            raise self._refused(e) from e
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            _write(fd, {"pid": os.getpid(), "what": what})
+        except BlockingIOError:
             held = _read(fd)
             os.close(fd)
             pid = held.get("pid", "unknown")
@@ -44,9 +50,15 @@ class RunLock:
                 f"another run holds this project: pid {pid} ({held.get('what', 'starting')})",
                 help=f"wait for it to finish, or stop it: kill {pid}",
             ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps({"pid": os.getpid(), "what": what}).encode(), 0)
+        except OSError as e:
+            os.close(fd)
+            raise self._refused(e) from e
         self._fd = fd
+
+    def _refused(self, error: OSError) -> RefusedError:
+        return RefusedError(
+            f"'{self.path}' cannot be written: {why_not(error)}", help="check the disk and the permissions"
+        )
 
     def release(self) -> None:
         """Give the lock back; nothing happens when it is not held."""
@@ -64,8 +76,10 @@ class RunLock:
         """Tell whether no process holds the lock."""
         try:
             fd = os.open(self.path, os.O_RDONLY)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return True
+        except OSError:
+            return False
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -76,6 +90,13 @@ class RunLock:
             os.close(fd)
 
 
+def _write(fd: int, holder: dict[str, Any]) -> None:
+    text = json.dumps(holder).encode()
+    os.ftruncate(fd, 0)
+    if os.pwrite(fd, text, 0) < len(text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _read(fd: int) -> dict[str, Any]:
     with contextlib.suppress(ValueError):
         return dict(json.loads(os.pread(fd, 4096, 0)))
@@ -84,14 +105,25 @@ def _read(fd: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Hold parts in place while they are read: garbage collection leaves them until every reader is done."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fd = os.open(folder / READERS_LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH)
+    """Hold parts in place while they are read: garbage collection leaves them until every reader is done.
+
+    Where the lock cannot be made, nothing can be removed either.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            fd = _open_shared(folder)
+            stack.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_SH)
         yield
-    finally:
-        os.close(fd)
+
+
+def _open_shared(folder: Path) -> int:
+    path = folder / READERS_LOCK
+    try:
+        return os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,12 @@ def _runs(db: sqlite_utils.Database) -> None:
         db.execute(sql)
 
 
+@migrations(name="0003_no_leftovers")
+def _no_leftovers(db: sqlite_utils.Database) -> None:
+    """Leftovers are found by comparing records with the plan."""
+    db.execute("drop table leftovers")
+
+
 CORE = (
     """
     create table tasks (            -- the last success of each task

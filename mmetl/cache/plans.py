@@ -12,6 +12,7 @@ from typing import Any
 
 import mmetl
 from mmetl.cache.fingerprints import FileCache
+from mmetl.cache.python_files import listing_fingerprint, python_files
 from mmetl.cache.store import Store
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.utils.hashing import fingerprint_json, xxh3_hex
@@ -39,7 +40,7 @@ def installation() -> str:
 
 def environment_fingerprint(value: str | None) -> str | None:
     """Return what stands for an environment variable's value: never the value, which may be private."""
-    return None if value is None else xxh3_hex(value.encode())
+    return None if value is None else xxh3_hex(value.encode(errors="surrogateescape"))
 
 
 def load_plan(store: Store, key: str, files: FileCache, env: Mapping[str, str]) -> Plan | None:
@@ -54,6 +55,7 @@ def load_plan(store: Store, key: str, files: FileCache, env: Mapping[str, str]) 
         or checks["installation"] != installation()
         or any(files.seen[p] != f for p, f in checks["files"].items())
         or any(environment_fingerprint(env.get(n)) != f for n, f in checks["env"].items())
+        or any(listing_fingerprint(python_files(files.root, d)) != f for d, f in checks.get("listings", {}).items())
     ):
         return None
     body = json.loads(found[0][1])

@@ -15,8 +15,9 @@ from typing import Any
 
 from mmetl.cache.layout import STATE_DIR, STATE_FILE
 from mmetl.errors import RefusedError
+from mmetl.utils.text import why_not
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x6D6D4554  # "mmET": tells our file from any other SQLite file
 BUSY_S = 10.0  # longest wait for another process's short transaction
 
@@ -24,13 +25,15 @@ NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ncpfs", "ceph", "glusterfs", "lustre", "beegfs"}
     | {"fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone"}
 )
+PERMISSIONS = "check the permissions of the folder"
 MOUNTS = "/proc/self/mountinfo"
 
 
 class Store:
     """The state of one project.
 
-    Opening does not create anything: a project that never ran has no file, and reads answer "nothing".
+    Opening does not create anything: a project that never ran has no file, and reads answer "nothing". Where nothing can be
+    written, a copy in memory stands in, so that one can look; `check` refuses.
 
     Args:
         root: the project's folder.
@@ -45,15 +48,26 @@ class Store:
         self.path = self.folder / STATE_FILE
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.RLock()
+        self._unwritable = ""  # why, once that is known
 
     def exists(self) -> bool:
         """Tell whether the state file is there."""
-        return self.path.exists()
+        try:
+            os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as e:
+            raise RefusedError(f"the state file '{self.path}' cannot be used: {why_not(e)}", help=PERMISSIONS) from e
+        return True
 
     def check(self) -> None:
-        """Open the state file, making it if need be. Raises RefusedError if it cannot be used."""
+        """Open the state file for writing, making it if need be. Raises RefusedError if it cannot be used."""
         with self.transaction():
             pass
+        if self._unwritable:
+            raise RefusedError(
+                f"the state folder '{self.folder}' cannot be written: {self._unwritable}", help=PERMISSIONS
+            )
 
     def version(self) -> int:
         """Return a number that changes when another connection has committed."""
@@ -62,7 +76,7 @@ class Store:
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return all rows of a query; nothing when the project has no state yet."""
         with self._lock:
-            if self._connection is None and not self.path.exists():
+            if self._connection is None and not self.exists():
                 return []
             try:
                 return self._open().execute(sql, parameters).fetchall()
@@ -105,11 +119,11 @@ class Store:
                 f"'{self.folder}' is on a network file system ({kind}), where SQLite's locks cannot be trusted",
                 help=f"keep the project on a local disk, or make '{STATE_DIR}' a link to a folder on one",
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        ignore = self.folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-        connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        self._unwritable = self._make_folder()
+        try:
+            connection = self._copy() if self._unwritable else _connected(str(self.path))
+        except sqlite3.DatabaseError as e:
+            raise self._damaged(e) from e
         try:
             self._prepare(connection)
         except BaseException as e:
@@ -118,6 +132,34 @@ class Store:
                 raise self._damaged(e) from e
             raise
         return connection
+
+    def _make_folder(self) -> str:
+        """Make the state folder; return why it cannot be written, or nothing."""
+        ignore = self.folder / ".gitignore"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not ignore.exists():
+                ignore.write_text("*\n")
+        except FileExistsError:
+            raise RefusedError(
+                f"'{self.folder}' is not a folder", help="move it away; mmETL keeps its state in a folder of that name"
+            ) from None
+        except OSError as e:
+            return why_not(e)
+        if self.path.is_dir():
+            raise RefusedError(f"the state file '{self.path}' is a folder", help="move it away; mmETL makes its own")
+        written = [p for p in (self.folder, self.path) if os.path.exists(p)]
+        return "" if all(os.access(p, os.W_OK) for p in written) else "permission denied"
+
+    def _copy(self) -> sqlite3.Connection:
+        """Return what is in a state file that cannot be written, or nothing, in memory."""
+        memory = _connected(":memory:")
+        if self.exists():
+            journal = Path(f"{self.path}-wal")
+            how = "mode=ro" if journal.exists() and journal.stat().st_size else "immutable=1"
+            with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?{how}", uri=True)) as kept:
+                kept.backup(memory)
+        return memory
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("pragma user_version").fetchone()[0]
@@ -154,12 +196,16 @@ class Store:
         )
 
 
+def _connected(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+
+
 def _mend(text: str) -> str:
     if "locked" in text:
         return "another process keeps it busy; try again when it has finished"
     if "readonly" in text or "unable to open" in text:
-        return "check the permissions of the folder"
-    return "check the disk"
+        return PERMISSIONS
+    return "make room on the disk" if "full" in text else "check the disk"
 
 
 def file_system(path: Path, mounts: str = MOUNTS) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -172,6 +174,9 @@ def read_table(table: Table, columns: Sequence[str] | None = None) -> pa.RecordB
     Args:
         table: the artifact; its declared schema counts also when it has no parts.
         columns: which columns to read; None: all.
+
+    Raises:
+        TaskError: while rows are read, where a part is missing or damaged.
     """
     schema = arrow_schema(table.manifest.columns)
     if columns is not None:
@@ -179,11 +184,22 @@ def read_table(table: Table, columns: Sequence[str] | None = None) -> pa.RecordB
 
     def stream() -> Iterator[pa.RecordBatch]:
         for path in table.paths:
-            with pq.ParquetFile(path) as file:
+            with _sound(table, path), pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(READ_ROWS, columns=schema.names):
                     yield from cast(batch, schema).to_batches()
 
     return pa.RecordBatchReader.from_batches(schema, stream())
+
+
+@contextlib.contextmanager
+def _sound(table: Table, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise TaskError(
+            f"a part of '{table.task}' is missing or damaged ({path.name})",
+            help="run again: its producer will make it anew",
+        ) from error
 
 
 def unique(batches: Iterable[pa.RecordBatch], key: Sequence[str]) -> Iterator[pa.RecordBatch]:

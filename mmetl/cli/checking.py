@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmetl.cli.output import columns, run_json, say, say_json
+from mmetl.cli.output import columns, count, run_json, say, say_json
 from mmetl.cli.running import open_project
 from mmetl.core.options import RunOptions
 from mmetl.core.preview import Preview, preview
 from mmetl.core.project import Project
 from mmetl.errors import ConfigError, ExitCode, Problem, UsageError
 from mmetl.observability.runs import TaskRun
+from mmetl.utils.text import shown
 
 
 def dry_run(pipeline: str | None, options: RunOptions, *, as_json: bool = False, exit_code: bool = False) -> int:
@@ -25,7 +26,8 @@ def dry_run(pipeline: str | None, options: RunOptions, *, as_json: bool = False,
     else:
         if stale:
             say(columns([(_word(p), p.task, "; ".join((*p.reasons, *p.notes))) for p in stale], indent=""))
-        say(f"{plan.pipeline}: {len(stale)} of {len(previews)} tasks have work to do or wait for it")
+        verbs = "has work to do or waits" if len(stale) == 1 else "have work to do or wait"
+        say(f"{plan.pipeline}: {len(stale)} of {count(len(previews), 'task')} {verbs} for it")
     return ExitCode.STALE if stale and exit_code else ExitCode.DONE
 
 
@@ -51,7 +53,7 @@ def validate(pipeline: str | None, variables: Mapping[str, str]) -> int:
         except ConfigError as e:
             problems += e.problems
         else:
-            valid.append(f"{plan.pipeline}: valid, {len(plan.tasks)} tasks")
+            valid.append(f"{plan.pipeline}: valid, {count(len(plan.tasks), 'task')}")
     if problems:
         raise ConfigError(problems)
     project.refuse_clashes()
@@ -66,6 +68,10 @@ def with_variables(options: RunOptions, pairs: list[str]) -> RunOptions:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise UsageError(f"--var '{pair}' has no value", help="write --var name=value")
+            raise UsageError(f"--var '{shown(pair)}' has no value", help="write --var name=value")
+        try:
+            pair.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"--var {shown(name)} is not UTF-8") from None
         variables[name] = value
     return options._replace(variables=variables)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from mmetl.cache.layout import SCRATCH
 from mmetl.cache.lock import reading
 from mmetl.cli.output import LEFT, columns, count, run_json, say, say_json, size, summary, task_line
-from mmetl.contracts.transform import Table
+from mmetl.cli.rows import cell
+from mmetl.contracts.transform import Input, View
 from mmetl.core.find import find_task
+from mmetl.core.inputs import current_input
 from mmetl.core.keep import orphans
 from mmetl.core.project import Project
 from mmetl.core.run import RunResult
@@ -18,7 +22,6 @@ from mmetl.core.why import explain_task
 from mmetl.errors import ExitCode, UsageError
 from mmetl.observability.runs import find_run, kept_leftovers
 
-CELL = 40  # characters of a value in a printed table
 SORTED_ROWS = 1_000_000  # a keyed table of more is shown in the order in which it is kept
 
 
@@ -42,7 +45,9 @@ def status(run: str | None, *, as_json: bool = False) -> int:
     for path in kept_leftovers(project.store, found.id):
         say(LEFT.format(path=path))
     for pipeline, task in orphans(project):
-        say(f"gone from the YAML: {pipeline}:{task} (mmetl clean --orphans removes what it left)")
+        say(
+            f"gone from the YAML: {pipeline}:{task} (mmetl clean --orphans removes what it left, mmetl forget keeps it)"
+        )
     return ExitCode.DONE
 
 
@@ -60,7 +65,7 @@ def show(task: str, *, limit: int = 20, as_json: bool = False) -> int:
     project = Project.open(".")
     plan, name = find_task(project, task)
     with reading(project.store.folder):
-        manifest, paths = project.artifact(plan, name)
+        manifest, _ = project.artifact(plan, name)
         if manifest.kind == "files":
             files = [{"path": p.path, "bytes": p.size_bytes, "fingerprint": p.fingerprint} for p in manifest.parts]
             if as_json:
@@ -69,29 +74,32 @@ def show(task: str, *, limit: int = 20, as_json: bool = False) -> int:
             else:
                 say(columns([(str(f["path"]), size(int(str(f["bytes"]))), str(f["fingerprint"])) for f in files], ""))
             return ExitCode.DONE
-        rows = _rows(Table(name, manifest, tuple(paths)))
+        rows = _rows(project, current_input(project, plan, name))
         if as_json:
             for row in rows:
                 say_json(row)
             return ExitCode.DONE
         head = list(itertools.islice(rows, limit))
+        total = manifest.rows if manifest.kind == "table" else len(head) + sum(1 for _ in rows)
     names = [c.name for c in manifest.columns]
-    say(columns([names, *([_cell(r[n]) for n in names] for r in head)], indent=""))
-    say(count(manifest.rows, "row") + (f", the first {limit} shown" if manifest.rows > limit else ""))
+    say(columns([names, *([cell(r[n]) for n in names] for r in head)], indent=""))
+    say(count(total, "row") + (f", the first {limit} shown" if total > limit else ""))
     return ExitCode.DONE
 
 
-def _rows(table: Table) -> Iterator[dict[str, Any]]:
+def _rows(project: Project, found: Input) -> Iterator[dict[str, Any]]:
     """Yield rows: a keyed table in the order of its key, unless it is too large to be sorted for a look."""
+    if isinstance(found, View):
+        from mmetl.transforms.tabular.views import view_rows
+
+        with view_rows(found, project.root / SCRATCH / f"show-{os.getpid()}") as stream:
+            for batch in stream:
+                yield from batch.to_pylist()
+        return
     from mmetl.cache.tables import read_table
 
-    reader = read_table(table)
-    if table.manifest.buckets > 1 and table.manifest.rows <= SORTED_ROWS:
-        reader = reader.read_all().sort_by([(k, "ascending") for k in table.manifest.key]).to_reader()
+    reader = read_table(found)
+    if found.manifest.buckets > 1 and found.manifest.rows <= SORTED_ROWS:
+        reader = reader.read_all().sort_by([(k, "ascending") for k in found.manifest.key]).to_reader()
     for batch in reader:
         yield from batch.to_pylist()
-
-
-def _cell(value: Any) -> str:
-    text = "" if value is None else str(value).replace("\n", "\\n")
-    return text if len(text) <= CELL else text[: CELL - 1] + "…"

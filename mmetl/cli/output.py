@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 from mmetl.core.run import RunResult
 from mmetl.errors import ExitCode, MmetlError
 from mmetl.observability.runs import TaskRun
+from mmetl.utils.text import shown, why_not
 
 JSON_SCHEMA_VERSION = 1
 LEFT = "left {path}: no task declares it any more, and it was changed since mmETL wrote it"
@@ -21,12 +23,11 @@ OUTCOMES = ("ran", "fresh", "restored", "failed", "blocked", "skipped")
 def guarded(command: Callable[..., int], *args: Any, **kwargs: Any) -> int:
     """Call a command; turn what it raises into text on stderr and an exit code."""
     try:
-        return int(command(*args, **kwargs))
+        code = int(command(*args, **kwargs) or 0)
+        sys.stdout.flush()
+        return code
     except MmetlError as e:
-        if os.environ.get(DEBUG):
-            import traceback
-
-            traceback.print_exc()
+        _debug()
         talk(str(e))
         return int(e.exit_code)
     except KeyboardInterrupt:
@@ -34,8 +35,32 @@ def guarded(command: Callable[..., int], *args: Any, **kwargs: Any) -> int:
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # The reader of a pipe left (`mmetl show x | head`): nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()
         return int(ExitCode.DONE)
+    except OSError as e:
+        _debug()
+        _mute()
+        talk(f"error: {why_not(e)}" + (f": '{shown(os.fsdecode(e.filename))}'" if e.filename else ""))
+        return int(ExitCode.TASK_FAILED)
+    except Exception as e:  # noqa: BLE001  nobody should have to read a traceback
+        _debug()
+        talk(
+            f"error: mmETL failed where it should not: {type(e).__name__}: {e}\nhelp: mmetl --debug ... shows where; tell us"
+        )
+        return int(ExitCode.TASK_FAILED)
+
+
+def _debug() -> None:
+    if os.environ.get(DEBUG):
+        import traceback
+
+        traceback.print_exc()
+
+
+def _mute() -> None:
+    """Let what is still to be written to stdout go nowhere, or Python fails once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:
@@ -44,8 +69,10 @@ def say(text: str) -> None:
 
 
 def talk(text: str) -> None:
-    """Print what is not a result."""
-    sys.stderr.write(text + "\n")
+    """Print what is not a result; a run does not end because nobody can read of it."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def say_json(value: Any) -> None:

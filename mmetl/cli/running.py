@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mmetl.cache.layout import log_path
@@ -18,16 +19,20 @@ EXIT = {"succeeded": ExitCode.DONE, "failed": ExitCode.TASK_FAILED, "cancelled":
 
 def open_project(pipeline: str | None) -> tuple[Project, Path]:
     """Return the project and the pipeline file that a command line means."""
-    project = Project.open(pipeline if pipeline and Path(pipeline).is_file() else ".")
+    project = Project.open(pipeline if pipeline and os.path.isfile(pipeline) else ".")
     return project, project.find_pipeline(pipeline)
 
 
 def run(pipeline: str | None = None, options: RunOptions | None = None, *, as_json: bool = False) -> int:
     """Run a pipeline and say how it went."""
-    project, path = open_project(pipeline)
+    return run_file(*open_project(pipeline), options or RunOptions(), as_json=as_json)
+
+
+def run_file(project: Project, path: Path, options: RunOptions, *, as_json: bool = False) -> int:
+    """Run the pipeline of a file and say how it went."""
     progress = Starting(quiet=as_json)
     try:
-        result = core_run(project, path, options or RunOptions(), progress)
+        result = core_run(project, path, options, progress)
     finally:
         progress.close()
     if as_json:

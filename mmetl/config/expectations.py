@@ -12,10 +12,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mmetl.config.resolver import Path
-from mmetl.config.schema import NAME_PATTERN, VARIABLE_PATTERN
+from mmetl.config.schema import MEMBER_PATTERN, NAME_PATTERN, VARIABLE_PATTERN
 
 PATTERNS = {
     NAME_PATTERN: "a name: a lower-case letter, then up to 62 lower-case letters, digits or '_'",
+    MEMBER_PATTERN: "a name: a lower-case letter, then up to 62 lower-case letters, digits or '_'",
     VARIABLE_PATTERN: "a name: a letter or '_', then letters, digits or '_'",
 }
 KINDS: tuple[tuple[str, str], ...] = (

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from yaml import ScalarNode, YAMLError
+from yaml import CollectionNode, ScalarNode, SequenceNode, YAMLError
 
 from mmetl.config.documents import Document, Documents
 from mmetl.config.positions import Source
@@ -19,7 +20,7 @@ from mmetl.config.project_file import ProjectFile
 from mmetl.config.resolver import Trace, interpolate
 from mmetl.config.schema import Pipeline
 from mmetl.config.values import Values, plain, reason
-from mmetl.errors import ConfigError, Problem, Where
+from mmetl.errors import ConfigError, Problem, UsageError, Where
 from mmetl.utils.env import Env
 from mmetl.utils.garbage import collection_paused
 from mmetl.utils.text import near
@@ -59,9 +60,10 @@ def load_pipeline(
 
     Raises:
         ConfigError: with everything that is wrong, in the order of the text.
+        UsageError: for a variable that is no scalar, or that the file does not have.
     """
     seen = Env(env)
-    given = {name: _scalar(text) for name, text in variables.items()}
+    given = {name: _given(name, text) for name, text in variables.items()}
     pipeline, source = _load(path, root, (Pipeline, "a pipeline"), given, seen)
     return Loaded(pipeline, source.documents.paths, seen.seen, source)
 
@@ -88,12 +90,17 @@ def _load(
             made, found = model.model_validate(tree), []
         except ValidationError as error:
             made, found = None, problems_from_validation(error, source, (), model, owner)
+    unknown = [_unknown(name, known) for name, known in trace.unknown]
     problems = [*values.problems, *_faults(trace, source)]
     # What only follows from a failed include or interpolation is not told.
     causes = values.broken | {source.locate(fault.path) for fault in trace.faults}
     problems += [problem for problem in found if problem.where not in causes]
+    if isinstance(made, Pipeline):
+        problems += _false_members(made, trace, source)
     if made is None or problems:
-        raise ConfigError(sorted(dict.fromkeys(problems), key=source.order))
+        raise ConfigError(sorted(dict.fromkeys([*unknown, *problems]), key=source.order))
+    if unknown:
+        raise UsageError(unknown[0].what, help=unknown[0].help)
     return made, source
 
 
@@ -114,25 +121,54 @@ def _check_top(tree: Any, document: Document, owner: str, problems: list[Problem
     raise ConfigError(problems)
 
 
-def _scalar(text: str) -> Any:
-    """Return the value that a text has as a YAML scalar; a text that is none stands for itself."""
+def _given(name: str, text: str) -> Any:
+    """Return the value that a text has as a YAML scalar; a text that is no YAML stands for itself.
+
+    Raises:
+        UsageError: for what could not be a var in a file either.
+    """
     try:
         node = Document(Path(), "", text.encode()).compose()
     except (ConfigError, YAMLError):
         return text
-    if not isinstance(node, ScalarNode) or node.tag:
-        return text
-    return node.value if node.style else plain(node.value)
+    if isinstance(node, ScalarNode):
+        if node.tag:
+            return text
+        value = node.value if node.style else plain(node.value)
+        if value is not None and not (isinstance(value, float) and not math.isfinite(value)):
+            return value
+        found = "empty" if value is None else "not a finite number"
+    elif isinstance(node, CollectionNode) and not node.flow_style:
+        return text  # such as `see: this`, or `- this`
+    else:
+        found = "empty" if node is None else "a list" if isinstance(node, SequenceNode) else "a mapping"
+    raise UsageError(
+        f"--var {name} is {found}, expected true or false, a number or text",
+        help=f"a text is written --var '{name}=\"...\"'",
+    )
 
 
 def _faults(trace: Trace, source: Source) -> list[Problem]:
-    found = [
+    return [
         Problem(fault.what, source.locate(fault.path, offset=fault.offset), fault.help)
         for fault in trace.faults
         if fault.what
     ]
-    for name, known in trace.unknown:
-        meant = near(name, known)
-        help_ = " ".join([f"did you mean '{meant}'?"] * bool(meant) + [f"vars: {', '.join(known)}"] * bool(known))
-        found.append(Problem(f"--var sets '{name}', but the pipeline has no such var", None, help_))
-    return found
+
+
+def _false_members(pipeline: Pipeline, trace: Trace, source: Source) -> list[Problem]:
+    return [
+        Problem(
+            f"'{name}' is called like a member of a matrix",
+            source.locate(("tasks", name), on_key=True),
+            "write '@' in no name; `matrix:` makes such tasks",
+        )
+        for name in pipeline.tasks
+        if "@" in name and name not in trace.members
+    ]
+
+
+def _unknown(name: str, known: Sequence[str]) -> Problem:
+    meant = near(name, known)
+    help_ = " ".join([f"did you mean '{meant}'?"] * bool(meant) + [f"vars: {', '.join(known)}"] * bool(known))
+    return Problem(f"--var sets '{name}', but the pipeline has no such var", None, help_)

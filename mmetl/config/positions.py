@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from mmetl.config.documents import Document, Documents
+from mmetl.config.matrix import family_of
 from mmetl.config.resolver import Path, Span, Trace
 from mmetl.config.values import INCLUDE, MERGE
 from mmetl.errors import Problem, Where
@@ -92,6 +93,8 @@ class Source:
         return any(hidden[: len(path)] == path for hidden in self.trace.hidden)
 
     def _follow(self, path: Path) -> _Found:
+        if len(path) > 1 and path[1] in self.trace.members:
+            path = (path[0], family_of(str(path[1])), *path[2:])
         document, node = self._enter(self.main, self.main.node)
         key: tuple[Document, Node] | None = None
         for depth, part in enumerate(path):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mmetl.config.matrix import MatrixError, members
 from mmetl.config.secrets import literal, looks_secret
 from mmetl.utils.env import Env
-from mmetl.utils.text import near
+from mmetl.utils.text import is_utf8, near
 
 Path = tuple[str | int, ...]
 
@@ -18,7 +20,7 @@ _EDGE = re.compile(r"\$\{|\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENVIRONMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?", re.DOTALL)
 
-FORMS = "${NAME}, ${NAME:-default}, ${NAME:?message}, ${var:name} and ${secret:NAME}"
+FORMS = "${NAME}, ${NAME:-default}, ${NAME:?message}, ${var:name}, ${matrix:name} and ${secret:NAME}"
 LITERAL_HELP = f"the forms are {FORMS}; a literal '${{' is written '$${{'"
 
 
@@ -51,12 +53,14 @@ class Trace:
         spans: for each text that changed, where its parts come from.
         hidden: the texts that hold a value of the environment: messages show the original instead.
         unknown: names of `variables` that the file does not have, with the names that it has.
+        members: the tasks that matrices made.
     """
 
     faults: list[Fault] = field(default_factory=list)
     spans: dict[Path, tuple[Span, ...]] = field(default_factory=dict)
     hidden: set[Path] = field(default_factory=set)
     unknown: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    members: set[str] = field(default_factory=set)
 
 
 Segment = tuple[str, bool]
@@ -116,6 +120,7 @@ class _Interpolator:
         self.known: dict[str, _Piece | None] = {}
         self.open: list[str] = []
         self.done: dict[str, tuple[_Piece, tuple[Span, ...]]] = {}
+        self.matrix: Mapping[str, Any] = {}  # of the task that is being walked
 
     def run(self) -> Trace:
         own = self.own or {}
@@ -124,8 +129,39 @@ class _Interpolator:
         for name in own:
             self._quietly(self._var, name)
         own.update({name: piece.value for name, piece in self.known.items() if piece is not None})
-        self._walk({key: value for key, value in self.tree.items() if key != "vars"}, [], self.tree)
+        tasks = self.tree.get("tasks")
+        done = {"vars"}
+        if isinstance(tasks, dict) and any(isinstance(t, dict) and "matrix" in t for t in tasks.values()):
+            done.add("tasks")
+            self.tree["tasks"] = self._members(tasks)
+        self._walk({key: value for key, value in self.tree.items() if key not in done}, [], self.tree)
         return self.trace
+
+    def _members(self, tasks: dict[str, Any]) -> dict[str, Any]:
+        """Return all tasks interpolated, those with a matrix as one task for each combination of its values."""
+        found: dict[str, Any] = {}
+        for name, spec in tasks.items():
+            if not isinstance(spec, dict) or "matrix" not in spec:
+                found[name] = spec
+                self._walk({name: spec}, ["tasks"], found)
+                continue
+            top = {"matrix": spec["matrix"]}
+            self._walk(top, ["tasks", name], top)
+            rest = {key: value for key, value in spec.items() if key != "matrix"}
+            try:
+                made = members(name, top["matrix"])
+            except MatrixError as error:
+                fault = error.fault
+                self.trace.faults.append(Fault(("tasks", name, "matrix", *fault.path), 0, fault.what, fault.help))
+                continue
+            for member, values in made.items():
+                self.trace.members.add(member)
+                self.matrix = values
+                body = copy.deepcopy(rest)
+                self._walk(body, ["tasks", member], body)
+                found[member] = {"matrix": values, **body}
+            self.matrix = {}
+        return found
 
     @staticmethod
     def _quietly(function: Callable[[str], object], name: str) -> None:
@@ -148,7 +184,7 @@ class _Interpolator:
     def _text(self, text: str, path: Path) -> _Piece | None:
         """Return what a whole text becomes, or None when it is wrong; tell the trace."""
         try:
-            if text not in self.done:  # the same text often stands in thousands of tasks
+            if text not in self.done or "${matrix:" in text:  # the same text often stands in thousands of tasks
                 pieces = self._pieces(text, 0)
                 self.done[text] = _whole(text, pieces), _spans(pieces)
         except _FaultError as error:
@@ -181,6 +217,8 @@ class _Interpolator:
         at = base + begin
         if body.startswith("var:"):
             return replace(self._reference(body[4:], at), begin=begin, end=end)
+        if body.startswith("matrix:"):
+            return _piece(self._of_matrix(body[7:], at), begin, end)
         if body.startswith("secret:"):
             if not _NAME.fullmatch(body[7:]):
                 raise _FaultError(at, f"'${{{body}}}' names no secret", "write ${secret:NAME}")
@@ -193,6 +231,8 @@ class _Interpolator:
             help_ = f"write ${{secret:{name}}}: it is looked up when the task runs and stored nowhere"
             raise _FaultError(at, f"'{name}' looks like a secret", help_)
         value = self.env.get(name)
+        if value is not None and not is_utf8(value):
+            raise _FaultError(at, f"environment variable '{name}' is not UTF-8", f"set '{name}' to text")
         if value is not None and (value or not operator):
             return _piece(value, begin, end, hidden=True)
         if operator != "-":
@@ -209,6 +249,15 @@ class _Interpolator:
         if self.own and name in self.own:
             return _FaultError(at, what, f"did you mean '${{var:{name}}}'?")
         return _FaultError(at, what, f"set it, or give a default: ${{{name}:-default}}")
+
+    def _of_matrix(self, name: str, at: int) -> Any:
+        if name in self.matrix:
+            return self.matrix[name]
+        if not self.matrix:
+            raise _FaultError(at, f"'${{matrix:{name}}}' stands in no task with a matrix", "give the task a `matrix`")
+        meant = near(name, self.matrix)
+        help_ = (f"did you mean '{meant}'? " if meant else "") + f"its variables: {', '.join(self.matrix)}"
+        raise _FaultError(at, f"the matrix has no variable '{name}'", help_)
 
     def _reference(self, name: str, at: int) -> _Piece:
         if self.own is None:  # `vars` itself is wrong, and reported by the schema
@@ -227,7 +276,7 @@ class _Interpolator:
             self.known[name] = self._final(name)
             self.open.pop()
         piece = self.known[name]
-        if piece is None or isinstance(piece.value, (dict, list)) or piece.value is None:
+        if piece is None or isinstance(piece.value, dict) or piece.value is None:
             raise _SilentError
         return piece
 
@@ -239,6 +288,12 @@ class _Interpolator:
         value = self.own[name]
         if isinstance(value, str) and "${" in value:
             return self._text(value, ("vars", name))
+        if isinstance(value, list):
+            value = [
+                self._text(v, ("vars", name, n)) if isinstance(v, str) and "${" in v else _piece(v)
+                for n, v in enumerate(value)
+            ]
+            return None if any(v is None for v in value) else _piece([v.value for v in value])
         return _piece(value)
 
 
@@ -272,8 +327,12 @@ def _segments(text: str, pieces: list[_Piece]) -> Iterator[Segment]:
 def _whole(text: str, pieces: list[_Piece]) -> _Piece:
     """Return the resolved text, or the value of the one var that the text is."""
     hidden = any(piece.hidden for piece in pieces)
-    if len(pieces) == 1 and pieces[0].end - pieces[0].begin == len(text) and isinstance(pieces[0].value, (int, float)):
+    alone = len(pieces) == 1 and pieces[0].end - pieces[0].begin == len(text)
+    if alone and isinstance(pieces[0].value, (int, float, list)):
         return pieces[0]
+    for piece in pieces:
+        if isinstance(piece.value, list):
+            raise _FaultError(piece.begin, "a var that is a list is part of a text", "it can only stand alone")
     segments = tuple(_segments(text, pieces))
     made, run = "", ""
     for part, live in segments:

@@ -5,11 +5,22 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 """Names of pipelines, tasks and aliases: they are also SQL tables and file names."""
+MEMBER_PATTERN = r"^[a-z][a-z0-9_]{0,62}(@[a-z0-9_.-]+(,[a-z0-9_.-]+)*)?$"
+"""Names of tasks, members of a matrix among them."""
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """Names of vars and of environment variables."""
 
@@ -63,10 +74,19 @@ def _unique(value: tuple[str, ...]) -> tuple[str, ...]:
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_PATTERN)]
 Text = Annotated[str, StringConstraints(min_length=1)]
-Names = Annotated[tuple[Name, ...], AfterValidator(_unique)]
+TaskName = Annotated[str, StringConstraints(pattern=MEMBER_PATTERN)]
+TaskNames = Annotated[tuple[TaskName, ...], AfterValidator(_unique)]
 Texts = Annotated[tuple[Text, ...], AfterValidator(_unique)]
 Scalar = bool | int | float | str
+Duration = Annotated[str, StringConstraints(pattern=rf"^{_DURATION.pattern}$")]
 Number = BeforeValidator(_not_bool)
+AS_WRITTEN = {
+    "type": "object",
+    "patternProperties": {
+        VARIABLE_PATTERN: {"type": "array", "minItems": 1, "items": TypeAdapter(Scalar).json_schema()}
+    },
+}
+"""The JSON Schema of `matrix`, which the YAML writes with lists."""
 
 
 class Strict(BaseModel):
@@ -83,7 +103,9 @@ class TaskSpec(Strict):
         params: the transform's own; typed later by its params model.
         inputs: alias -> task whose artifact is read; the YAML may also list task names.
         depends_on: tasks that come first without giving data.
+        matrix: of a member, the values that it stands for; the YAML has lists here, and each combination becomes a task.
         key: the columns that name a row.
+        materialize: a table of rows, or a view: a query that those who read it run.
         retries: how often the task is tried again after it failed.
         timeout_s: seconds after which the task fails; None: it may take for ever.
         tags: words to select tasks by.
@@ -96,16 +118,20 @@ class TaskSpec(Strict):
 
     transform: Text
     params: dict[str, Any] = {}
-    inputs: Annotated[dict[Name, Name], BeforeValidator(_inputs)] = {}
-    depends_on: Names = ()
-    key: Annotated[Texts, BeforeValidator(_columns)] = ()
+    inputs: Annotated[
+        dict[Name, TaskName], BeforeValidator(_inputs, json_schema_input_type=TaskNames | dict[Name, TaskName])
+    ] = {}
+    depends_on: TaskNames = ()
+    matrix: Annotated[dict[VariableName, Scalar], WithJsonSchema(AS_WRITTEN)] = {}
+    key: Annotated[Texts, BeforeValidator(_columns, json_schema_input_type=Text | Texts)] = ()
+    materialize: Literal["table", "view"] = "table"
     retries: Annotated[int, Field(ge=0), Number] = 0
     timeout_s: Annotated[Annotated[float, Field(gt=0)] | None, Number] = None
     tags: Texts = ()
     description: str = ""
     cache: bool = True
     always: bool = False
-    max_age: Annotated[float | None, BeforeValidator(_seconds)] = None
+    max_age: Annotated[float | None, BeforeValidator(_seconds, json_schema_input_type=Duration | None)] = None
     env: Annotated[tuple[VariableName, ...], AfterValidator(_unique)] = ()
     files: Texts = ()
 
@@ -117,13 +143,13 @@ class Pipeline(Strict):
         version: of this format.
         name: one word; two files of a project may not have the same.
         vars: name -> value, those of the command line included.
-        imports: project-local Python files that register transforms, relative to the project.
+        imports: project-local modules that register transforms: paths relative to the project, or dotted names.
         tasks: name -> task, in the order of the YAML.
     """
 
     version: Literal[1]
     name: Name
     description: str = ""
-    vars: dict[VariableName, Scalar] = {}
+    vars: dict[VariableName, Scalar | list[Scalar]] = {}
     imports: Texts = ()
-    tasks: dict[Name, TaskSpec]
+    tasks: dict[TaskName, TaskSpec]

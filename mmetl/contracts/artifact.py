@@ -45,18 +45,22 @@ class Manifest(NamedTuple):
     """What an artifact consists of. Deterministic: no time, no absolute path, no name of a task.
 
     Attributes:
-        kind: a table of Parquet parts, or output files kept as bytes.
+        kind: a table of Parquet parts, a view, which is a query in the place of parts, or output files kept as bytes.
         parts: in order; for a keyed table by bucket, then page.
         key: the columns that name a row; empty without a key.
         columns: the declared schema, in order; empty for files.
         buckets: how many buckets the key's hash is cut into (a power of two); 1 without a key.
+        sql: the query of a view, in canonical form.
+        inputs: what a view reads: alias and fingerprint of a manifest, sorted by alias.
     """
 
-    kind: Literal["table", "files"]
+    kind: Literal["table", "view", "files"]
     parts: tuple[Part, ...] = ()
     key: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     buckets: int = 1
+    sql: str = ""
+    inputs: tuple[tuple[str, Fingerprint], ...] = ()
 
     @property
     def rows(self) -> int:
@@ -76,6 +80,10 @@ class Manifest(NamedTuple):
             body["buckets"] = self.buckets
             body["schema"] = [[c.name, c.type, c.nullable] for c in self.columns]
             body["parts"] = [[p.bucket, p.fingerprint, p.rows, p.size_bytes] for p in self.parts]
+        elif self.kind == "view":
+            body["schema"] = [[c.name, c.type, c.nullable] for c in self.columns]
+            body["sql"] = self.sql
+            body["inputs"] = self.inputs
         else:
             body["files"] = [[p.path, p.fingerprint, p.size_bytes, int(p.executable)] for p in self.parts]
         return _encode(body) + "\n"
@@ -90,4 +98,8 @@ class Manifest(NamedTuple):
             parts = tuple(Part(fp, rows, size, bucket) for bucket, fp, rows, size in body["parts"])
             columns = tuple(Column(*c) for c in body["schema"])
             return cls("table", parts, tuple(body["key"]), columns, body["buckets"])
+        if body["kind"] == "view":
+            columns = tuple(Column(*c) for c in body["schema"])
+            inputs = tuple((alias, fingerprint) for alias, fingerprint in body["inputs"])
+            return cls("view", columns=columns, sql=body["sql"], inputs=inputs)
         return cls("files", tuple(Part(fp, 0, size, 0, path, bool(x)) for path, fp, size, x in body["files"]))

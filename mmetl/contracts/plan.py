@@ -54,17 +54,21 @@ class TaskDetail(NamedTuple):
         transform: its registered name.
         params: validated params as JSON values; `${secret:NAME}` still unresolved.
         inputs: alias -> task.
+        families: alias -> the members of a matrix, each with its values.
         sources: declared paths and globs that the transform reads (a part of the node's files and globs).
         functions: `module:qualname` of project functions that the transform calls.
         imports: project modules to import first, because they register transforms.
         notes: sentences for `dry-run`.
         templated: whether params hold `${secret:NAME}`, live or literal, to be resolved when the task runs.
         whole: file -> why all of its code counts, for `why`.
+        view: `materialize: view`.
+        matrix: of a member of a family, the values that it stands for.
     """
 
     transform: str
     params: Mapping[str, Any]
     inputs: Mapping[str, str] = NOTHING
+    families: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]] = NOTHING
     sources: Sequence[str] = ()
     functions: Sequence[str] = ()
     imports: Sequence[str] = ()
@@ -78,3 +82,5 @@ class TaskDetail(NamedTuple):
     description: str = ""
     templated: bool = False
     whole: Mapping[str, str] = NOTHING
+    view: bool = False
+    matrix: Mapping[str, Any] = NOTHING

@@ -69,6 +69,18 @@ class Table:
 
 
 @dataclass(frozen=True)
+class View:
+    """A query in the place of a table: whoever reads it runs it. `inputs` are the tables that it names, by alias."""
+
+    task: str
+    manifest: Manifest
+    inputs: Mapping[str, Table | View]
+
+
+Input = Table | View
+
+
+@dataclass(frozen=True)
 class Base:
     """The build that a watermark read continues: its rows, and how far it had read."""
 
@@ -95,12 +107,13 @@ class Job:
     Attributes:
         name: `pipeline:task`.
         params: the transform's params model, secrets resolved.
-        inputs: alias -> table. Tasks that made files, not a table, are not here: they are ordered only.
+        inputs: alias -> table or view. Tasks that made files, not a table, are not here: they are ordered only.
         sources: declared path or glob -> the files that it stands for, absolute, sorted by bytes.
         outputs: absolute paths of the declared output files, in order; their folders exist.
         key: the columns that name a row.
         base: the build to continue, for a watermark read; None for a full read.
         previous: the task's last table; None if it has none.
+        view: `materialize: view`: describe the rows instead of computing them.
         allow_shrink: whether the source may have become far smaller.
         functions: `module:qualname` -> the imported project function.
         parts: where parts go.
@@ -113,7 +126,7 @@ class Job:
 
     name: str
     params: Any
-    inputs: Mapping[str, Table]
+    inputs: Mapping[str, Input]
     sources: Mapping[str, Sequence[Path]]
     outputs: Sequence[Path]
     key: tuple[str, ...]
@@ -126,6 +139,7 @@ class Job:
     threads: int = 1
     previous: Manifest | None = None
     allow_shrink: bool = False
+    view: bool = False
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
 
 
@@ -138,12 +152,14 @@ class Made:
         columns: the declared schema.
         buckets: how many buckets the key was cut into.
         watermark: how far the read got (a JSON value); None unless it is incremental.
+        view: instead of parts: the canonical SQL of a view.
     """
 
     parts: tuple[Part, ...]
     columns: tuple[Column, ...]
     buckets: int = 1
     watermark: Any = None
+    view: str = ""
 
 
 @runtime_checkable
@@ -156,6 +172,8 @@ class Transform(Protocol):
         params: pydantic model (a BaseModel class) of the task's `params:`.
         packages: distributions whose version matters to the output.
         code: `module:qualname` entries of project code that is the transform itself; empty for built-ins.
+
+    A transform that can be a view (`materialize: view`) has an attribute `views = True`.
     """
 
     name: str

@@ -11,7 +11,6 @@ import contextlib
 import inspect
 import os
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,132 +18,28 @@ from typing import Any
 from doit.action import BaseAction
 from doit.control import TaskControl
 from doit.dependency import Dependency, FileChangedChecker
-from doit.exceptions import InvalidDodoFile, TaskFailed
+from doit.exceptions import DependencyError, InvalidDodoFile, TaskFailed
+from doit.reporter import ConsoleReporter
 from doit.runner import MThreadRunner, Runner
 from doit.task import Task
 
-from mmetl.cache.fingerprints import MISSING, FileCache
-from mmetl.cache.layout import STATE_DIR
-from mmetl.cache.stat_cache import known_files
+from mmetl.cache.fingerprints import MISSING
 from mmetl.contracts.plan import Plan, TaskNode
-from mmetl.core.decide import FRESH, Decision, Facts, decide, look_again, observe
-from mmetl.core.executor import Executor
+from mmetl.core.decide import FRESH, Decision, observe
 from mmetl.core.keep import clean_task, forget_task, locked
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
+from mmetl.core.session import CUTOFF, Session, artifact_name
 from mmetl.errors import MmetlError, RefusedError
 from mmetl.observability.runs import TaskRun
 
-DOIT_CONFIG = {
+DOIT_CONFIG: dict[str, Any] = {
     "backend": "mmetl",
     "dep_file": ".mmetl/state.db",
     "par_type": "thread",
     "verbosity": 1,
 }
-
-
-ARTIFACTS = f"{STATE_DIR}/artifacts/"
-
-
-def artifact_name(pipeline: str, task: str) -> str:
-    """Return the name under which doit knows an artifact, among targets and file_dep. No file is there: see Checker."""
-    return f"{ARTIFACTS}{pipeline}/{task}"
-
-
-CUTOFF = "its inputs turned out to be the same"
-
-
-class Session:
-    """What the tasks, the checker and the backend of one process share.
-
-    Args:
-        project: the project.
-        options: what was asked for.
-        plans: the plans whose tasks are built.
-    """
-
-    def __init__(self, project: Project, options: RunOptions, plans: Sequence[Plan]) -> None:
-        self.project = project
-        self.executor = Executor(project, options)
-        self.plans = {p.pipeline: p for p in plans}
-        self.facts: dict[str, Facts] = {}
-        self.set_out: list[str] = []
-        self._decided: dict[tuple[str, str], Decision] = {}
-        self.guard = threading.RLock()  # doit decides in the main thread while others run tasks
-
-    @property
-    def files(self) -> FileCache:
-        """The fingerprints of the project's files."""
-        return self.project.files
-
-    def fingerprint(self, path: str) -> str:
-        """Return the fingerprint of a file, or of the manifest of an artifact that doit knows by a name like a path."""
-        if not path.startswith(ARTIFACTS):
-            with self.guard:
-                return self.files.fingerprint(path)
-        pipeline, task = path.removeprefix(ARTIFACTS).split("/")
-        return self.facts_of(self.plans[pipeline]).manifest(task)
-
-    def find(self, doit_name: str) -> tuple[Plan, TaskNode] | None:
-        """Return the plan and node that a doit task stands for; None for a task that is not mmETL's."""
-        pipeline, _, name = doit_name.partition(":")
-        plan = self.plans.get(pipeline)
-        return (plan, plan.tasks[name]) if plan and name in plan.tasks else None
-
-    def facts_of(self, plan: Plan) -> Facts:
-        """Return what is known of a plan's tasks."""
-        with self.guard:
-            if plan.pipeline not in self.facts:
-                self.facts[plan.pipeline] = self.project.facts(plan)
-            return self.facts[plan.pipeline]
-
-    def decision(self, plan: Plan, node: TaskNode) -> Decision:
-        """Decide over a task now: upstream tasks that are not settled yet are decided first."""
-        with self.guard:
-            return self._decision(plan, node)
-
-    def _decision(self, plan: Plan, node: TaskNode) -> Decision:
-        facts = self.facts_of(plan)
-        stack = [node]
-        while stack:
-            current = stack[-1]
-            todo = [t for t in (*current.tables, *current.after) if t not in facts.settled and not self._asked(plan, t)]
-            if todo:
-                stack += [plan.tasks[t] for t in todo]
-                continue
-            stack.pop()
-            look_again(current, facts)
-            decision = self._remember(plan, current, decide(current, facts))
-        return decision
-
-    def _asked(self, plan: Plan, task: str) -> bool:
-        return (plan.pipeline, task) in self._decided
-
-    def found_fresh(self) -> dict[str, list[TaskRun]]:
-        """Return the tasks, by pipeline, that a plain doit run set out to do and that were fresh when their turn came."""
-        found: dict[str, list[TaskRun]] = {}
-        for (pipeline, task), decision in self._decided.items():
-            if decision is FRESH and task in self.set_out and (pipeline, task) not in self.executor.outcomes:
-                found.setdefault(pipeline, []).append(TaskRun(task, "fresh", (CUTOFF,)))
-        return found
-
-    def last_decision(self, plan: Plan, node: TaskNode) -> Decision | None:
-        """Return what was decided about a task last; its upstream tasks cannot have changed since doit asked."""
-        return self._decided.get((plan.pipeline, node.name))
-
-    def start_over(self) -> None:
-        """Drop what was observed: another run may have finished between the decisions and the lock."""
-        self.facts.clear()
-        self._decided.clear()
-        self.files.seen.clear()
-        self.files.known.update(known_files(self.project.store))
-
-    def _remember(self, plan: Plan, node: TaskNode, decision: Decision) -> Decision:
-        if decision is FRESH:
-            self.facts_of(plan).settled.add(node.name)
-        self._decided[plan.pipeline, node.name] = decision
-        return decision
 
 
 _current: list[Session] = []  # doit makes the checker and the backend by itself: this is how they find the session
@@ -327,8 +222,7 @@ def begin(session: Session, plan: Plan) -> bool:
         if session.executor.lock.held:
             return False
         try:
-            session.set_out = [n for n, node in plan.tasks.items() if not UpToDate(session, plan, node)()]
-            session.executor.begin(plan.pipeline, list(plan.tasks), session.set_out)
+            _set_out(session, plan)
         except MmetlError as e:
             sys.stderr.write(f"{e}\n")
             raise SystemExit(int(e.exit_code)) from None
@@ -336,12 +230,33 @@ def begin(session: Session, plan: Plan) -> bool:
         return True
 
 
+def _set_out(session: Session, plan: Plan) -> None:
+    """Begin the run with what doit was asked for; tasks of several pipelines go by their full names."""
+    chosen = session.chosen or {plan.pipeline: list(plan.tasks)}
+    for pipeline, tasks in chosen.items():
+        of = session.plans[pipeline]
+        session.set_out[pipeline] = [t for t in tasks if not UpToDate(session, of, of.tasks[t])()]
+    asked, stale = (
+        [t if len(chosen) == 1 else f"{p}:{t}" for p, tasks in listed.items() for t in tasks]
+        for listed in (chosen, session.set_out)
+    )
+    session.executor.begin(", ".join(chosen), asked, stale)
+
+
 def finish(session: Session) -> None:
     """Write how a plain doit run ended. `mmetl run` does so itself, with more to say."""
     if session.executor.lock.held:
-        failed = any(t.outcome == "failed" for t in session.executor.outcomes.values())
-        session.executor.end("failed" if failed else "succeeded", session.found_fresh())
+        session.executor.end("failed" if session.failed else "succeeded", session.left())
     session.project.store.close()
+
+
+class _Task(Task):  # type: ignore[misc]
+    """A task without options of its own: doit builds a command-line parser for each otherwise."""
+
+    def init_options(self, args: list[str] | None = None) -> list[str] | None:
+        """Leave all words of the command line to the tasks that they name."""
+        self.options: dict[str, Any] = {}
+        return args
 
 
 def build_tasks(session: Session, plan: Plan, names: Iterable[str]) -> Iterator[Task]:
@@ -353,7 +268,7 @@ def build_tasks(session: Session, plan: Plan, names: Iterable[str]) -> Iterator[
         node = plan.tasks[name]
         needs = (*node.tables, *node.after)
         listed = [p for g in node.globs for p in facts.listing(node, g)]
-        task = Task(
+        task = _Task(
             prefix + name,
             [Action(session, plan, node)],
             file_dep=(*node.files, *listed, *(artifact_name(plan.pipeline, t) for t in node.tables)),
@@ -362,7 +277,6 @@ def build_tasks(session: Session, plan: Plan, names: Iterable[str]) -> Iterator[
             uptodate=[UpToDate(session, plan, node)],
             clean=[(_clean, [session.project, plan.pipeline, name])],
         )
-        task.options = {}  # none to parse: doit builds a command-line parser for each task otherwise
         yield task
 
 
@@ -370,8 +284,10 @@ def task_pipelines() -> Iterator[Any]:
     """Yield doit tasks for every pipeline of the project: for `dodo.py`.
 
     Raises:
-        InvalidDodoFile: with mmETL's own message, if a pipeline is invalid.
+        InvalidDodoFile: with mmETL's own message, if a pipeline is invalid, or for a command that has no meaning here.
     """
+    if "reset-dep" in sys.argv:
+        raise InvalidDodoFile("mmETL decides by content alone: there is nothing to reset")
     project = Project.open(Path.cwd())
     try:
         plans = [project.plan(path) for path in project.pipeline_files()]
@@ -396,7 +312,34 @@ def task_pipelines() -> Iterator[Any]:
         raise InvalidDodoFile(f"\n{e}") from None
 
 
-DOIT_CONFIG["check_file_uptodate"] = Checker
+class Reporter(ConsoleReporter):  # type: ignore[misc]
+    """doit's own, from which the record of the run learns what was asked for, and what doit refused."""
+
+    def initialize(self, tasks: Mapping[str, Task], selected_tasks: Sequence[str]) -> None:
+        """Note the selected tasks, with what they need."""
+        super().initialize(tasks, selected_tasks)
+        wanted, todo = set(), list(selected_tasks)
+        while todo:
+            name = todo.pop()
+            if name not in wanted:
+                wanted.add(name)
+                todo += tasks[name].task_dep
+        if _current:
+            _current[-1].choose(wanted)
+
+    def add_failure(self, task: Task, fail: Any) -> None:
+        """Note a task that never came to its action, since a dependency of it is missing."""
+        super().add_failure(task, fail)
+        found = _current[-1].find(task.name) if _current else None
+        if found and isinstance(fail, DependencyError):
+            _current[-1].unready[found[0].pipeline, found[1].name] = fail.get_msg().strip().removeprefix("ERROR: ")
+
+
+DOIT_CONFIG |= {
+    "check_file_uptodate": Checker,
+    "reporter": Reporter,
+    "forget_disable_default": True,  # a bare `doit forget` would fail with doit's own TypeError
+}
 
 
 class _Dependency(Dependency):  # type: ignore[misc]

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from mmetl.errors import ExitCode, MmetlError
 
+ANY = float("inf")  # steps
+
 
 class CycleError(MmetlError):
     """Tasks need each other in a circle.
@@ -66,26 +68,25 @@ def _raise_cycle(path: list[str], back_to: str) -> None:
     )
 
 
-def downstream(needs: Mapping[str, Iterable[str]], roots: Iterable[str]) -> set[str]:
-    """Return the roots and all that needs them, directly or not."""
+def downstream(needs: Mapping[str, Iterable[str]], roots: Iterable[str], steps: float = ANY) -> set[str]:
+    """Return the roots and all that needs them in so many steps."""
     users: dict[str, list[str]] = {}
     for name, needed in needs.items():
         for n in needed:
             users.setdefault(n, []).append(name)
-    return _reach(users, roots)
+    return _reach(users, roots, steps)
 
 
-def upstream(needs: Mapping[str, Iterable[str]], roots: Iterable[str]) -> set[str]:
-    """Return the roots and all that they need, directly or not."""
-    return _reach(needs, roots)
+def upstream(needs: Mapping[str, Iterable[str]], roots: Iterable[str], steps: float = ANY) -> set[str]:
+    """Return the roots and all that they need in so many steps."""
+    return _reach(needs, roots, steps)
 
 
-def _reach(edges: Mapping[str, Iterable[str]], roots: Iterable[str]) -> set[str]:
+def _reach(edges: Mapping[str, Iterable[str]], roots: Iterable[str], steps: float) -> set[str]:
     found = set(roots)
-    todo = list(found)
-    while todo:
-        for name in edges.get(todo.pop(), ()):
-            if name not in found:
-                found.add(name)
-                todo.append(name)
+    rim = found
+    while rim and steps > 0:
+        rim = {name for n in rim for name in edges.get(n, ())} - found
+        found |= rim
+        steps -= 1
     return found

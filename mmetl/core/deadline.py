@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import signal
 import threading
 from collections.abc import Callable, Iterator
 
@@ -43,7 +44,7 @@ def deadline(seconds: float | None, cancellation: Cancellation) -> Iterator[None
         yield
         return
     alarm = _Alarm(threading.get_ident(), cancellation)
-    timer = threading.Timer(seconds, alarm.ring)
+    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), alarm.ring)
     timer.daemon = True
     timer.start()
     try:
@@ -62,6 +63,17 @@ def deadline(seconds: float | None, cancellation: Cancellation) -> Iterator[None
         raise TaskTimeoutError(f"it took longer than its timeout_s of {seconds:g}") from (
             None if isinstance(e, _Expired) else e
         )
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for nothing and interrupt nothing while the block runs; for the main thread."""
+    before = [(sig, signal.signal(sig, signal.SIG_IGN)) for sig in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for sig, handler in before:
+            signal.signal(sig, handler)
 
 
 class _Alarm:

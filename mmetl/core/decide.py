@@ -7,12 +7,14 @@ from typing import Literal, NamedTuple
 
 import xxhash
 
-from mmetl.cache.fingerprints import EMPTY, MISSING, FileCache
+from mmetl.cache.fingerprints import EMPTY, MISSING, FileCache, mark_executable, trouble, unusable
 from mmetl.cache.layout import part_path
 from mmetl.cache.listing import list_files
 from mmetl.contracts.artifact import Fingerprint
 from mmetl.contracts.plan import Plan, TaskNode
 from mmetl.core.reasons import Reason
+from mmetl.errors import TaskError
+from mmetl.observability.attempts import Attempt
 
 Freshness = Literal["fresh", "stale", "unknown"]
 
@@ -41,11 +43,22 @@ class Record(NamedTuple):
     run_id: str
 
 
+class Leftover(NamedTuple):
+    """A file that `task` wrote, and that no task declares any more."""
+
+    fingerprint: Fingerprint
+    task: str
+
+
 class Lists(NamedTuple):
-    """What a task's last success read and wrote, one by one; needed only to give reasons."""
+    """What a task's last success read and wrote, one by one, and which of the files were executable.
+
+    Needed only to give reasons.
+    """
 
     inputs: dict[str, Fingerprint]
     outputs: dict[str, Fingerprint]
+    executable: frozenset[str] = frozenset()
 
 
 NO_LISTS = Lists({}, {})
@@ -59,7 +72,9 @@ class Facts:
         records: task -> what its last success was; absent if it never succeeded or was forgotten.
         files: fingerprints of files.
         listings: glob -> the files that it stands for.
+        unlisted: glob -> why that cannot be told.
         forced: tasks to run whatever is fresh.
+        leftovers: files that no glob lists, as long as they have the bytes that mmETL wrote.
         now_ms: the time of the observation.
         settled: tasks whose artifact is what this run will leave: fresh ones, and those that have run.
         attempted: tasks that this run has worked on; they are not forced a second time.
@@ -74,15 +89,21 @@ class Facts:
         now_ms: int,
         lists: Callable[[str], Lists],
         forced: frozenset[str] = frozenset(),
+        leftovers: dict[str, Leftover] | None = None,
+        attempts: Callable[[], dict[str, Attempt]] = dict,
     ) -> None:
         self.pipeline = pipeline
         self.records = records
         self.files = files
         self.now_ms = now_ms
         self.forced = forced
+        self.leftovers = leftovers or {}
         self._read_lists = lists
+        self._read_attempts = attempts
+        self._attempts: dict[str, Attempt] | None = None
         self._lists: dict[str, Lists] = {}
         self.listings: dict[str, tuple[str, ...]] = {}
+        self.unlisted: dict[str, TaskError] = {}
         self.settled: set[str] = set()
         self.attempted: set[str] = set()
 
@@ -91,6 +112,12 @@ class Facts:
         if task not in self._lists:
             self._lists[task] = self._read_lists(task) if task in self.records else NO_LISTS
         return self._lists[task]
+
+    def attempt(self, task: str) -> Attempt | None:
+        """Return the task's last attempt, if that came to no result; read from the store when first asked for."""
+        if self._attempts is None:
+            self._attempts = self._read_attempts()
+        return self._attempts.get(task)
 
     def put(self, record: Record, lists: Lists) -> None:
         """Note a new success."""
@@ -109,12 +136,22 @@ class Facts:
         found.update((p, seen.get(p, MISSING)) for p in node.files)
         for glob in node.globs:
             found.update((p, seen.get(p, MISSING)) for p in self.listing(node, glob))
+            if glob in self.unlisted:
+                found[glob] = unusable(self.unlisted[glob].what)
         found.update((p, seen[p]) for p in node.optional if seen.get(p, MISSING) not in {MISSING, EMPTY})
         return found
 
     def listing(self, node: TaskNode, glob: str) -> list[str]:
-        """Return the files that a glob stands for; never the task's own outputs."""
-        return [p for p in self.listings.get(glob, ()) if p not in node.outputs]
+        """Return the files that a glob stands for; never the task's own outputs, nor leftovers."""
+        return self.sources(node, self.listings.get(glob, ()))
+
+    def sources(self, node: TaskNode, listed: Iterable[str]) -> list[str]:
+        """Return those of the listed files that a task may read."""
+        return [p for p in listed if p not in node.outputs and not (self.leftovers and self._is_left(p))]
+
+    def _is_left(self, path: str) -> bool:
+        left = self.leftovers.get(path)
+        return left is not None and self.files.seen.get(path) in {left.fingerprint, MISSING}
 
     def inputs(self, node: TaskNode) -> Fingerprint:
         """Return one fingerprint over all inputs of a task whose upstream tasks are settled."""
@@ -124,12 +161,16 @@ class Facts:
             prints += [seen[p] for p in node.files]
         else:
             prints = [x for pair in self.input_list(node).items() for x in pair]
-        return xxhash.xxh3_128_hexdigest("\n".join(prints).encode())
+        return xxhash.xxh3_128_hexdigest("\n".join(prints).encode(errors="surrogateescape"))
 
     def outputs(self, node: TaskNode) -> Fingerprint:
         """Return one fingerprint over the files that a task writes."""
         seen = self.files.seen
-        return xxhash.xxh3_128_hexdigest("\n".join([seen[p] for p in node.outputs]).encode())
+        prints = [seen[p] for p in node.outputs]
+        executable = self.files.executable
+        if executable and not executable.isdisjoint(node.outputs):
+            prints = [mark_executable(seen[p]) if p in executable else seen[p] for p in node.outputs]
+        return xxhash.xxh3_128_hexdigest("\n".join(prints).encode())
 
 
 def observe(nodes: Iterable[TaskNode], facts: Facts) -> None:
@@ -145,7 +186,7 @@ def observe(nodes: Iterable[TaskNode], facts: Facts) -> None:
         paths += node.optional
         for glob in node.globs:
             if glob not in facts.listings:
-                facts.listings[glob] = list_files(facts.files.root, glob)
+                _list(glob, facts)
             paths += facts.listings[glob]
         record = records.get(node.name)
         if record is not None and record.parts:
@@ -160,13 +201,23 @@ def observe(nodes: Iterable[TaskNode], facts: Facts) -> None:
 def look_again(node: TaskNode, facts: Facts) -> None:
     """Observe a task whose upstream tasks have run meanwhile: a new listing, and the files that were not seen yet."""
     for glob in node.globs:
-        facts.listings[glob] = list_files(facts.files.root, glob)
+        _list(glob, facts)
     observe((node,), facts)
+
+
+def _list(glob: str, facts: Facts) -> None:
+    """List a glob; one that cannot be listed is trouble of the tasks that read it, and of no others."""
+    try:
+        facts.listings[glob] = list_files(facts.files.root, glob)
+        facts.unlisted.pop(glob, None)
+    except TaskError as e:
+        facts.listings[glob] = ()
+        facts.unlisted[glob] = e
 
 
 def listing_now(node: TaskNode, facts: Facts, glob: str) -> list[str]:
     """Return the files that a glob stands for at this moment; what was observed stays as it is."""
-    return [p for p in list_files(facts.files.root, glob) if p not in node.outputs]
+    return facts.sources(node, list_files(facts.files.root, glob))
 
 
 def decide(node: TaskNode, facts: Facts) -> Decision:
@@ -178,13 +229,14 @@ def decide(node: TaskNode, facts: Facts) -> Decision:
     waits = [t for t in (*node.tables, *node.after) if t not in settled]
     record = facts.records.get(node.name)
     if record is None:
-        reasons = [Reason("never_ran")]
+        reasons = [_without_result(facts.attempt(node.name), Reason("never_ran"))]
     elif not waits and _is_current(node, record, facts):
         return FRESH
     else:
         reasons = _reasons(node, record, facts, settled=not waits)
     if not waits:
         reasons += [Reason("input_missing", p) for p in missing_inputs(node, facts)]
+        reasons += [Reason("input_unusable", p, None, why) for p, why in unusable_inputs(node, facts).items()]
     if reasons:
         return Decision("stale", tuple(reasons))
     return Decision("unknown", tuple(Reason("waits_for", t) for t in waits)) if waits else FRESH
@@ -253,10 +305,19 @@ def _reasons(node: TaskNode, record: Record, facts: Facts, *, settled: bool) -> 
     reasons += _input_reasons(node, record, facts, settled=settled)
     reasons += _output_reasons(node, record, facts)
     if record.state == "failed":
-        reasons.append(Reason("failed"))
+        reasons.append(_without_result(facts.attempt(name), Reason("failed")))
+    elif not reasons and record.state == "changed":
+        reasons.append(Reason("changed_while_running"))
     elif not reasons and record.state != "done":
-        reasons.append(Reason("changed_while_running" if record.state == "changed" else "interrupted"))
+        reasons.append(_without_result(facts.attempt(name), Reason("interrupted")))
     return reasons
+
+
+def _without_result(attempt: Attempt | None, otherwise: Reason) -> Reason:
+    """Return the reason for a task that was tried last time and came to no result."""
+    if attempt is None:
+        return otherwise
+    return Reason("failed" if attempt.error else "interrupted", attempt.run_id, None, attempt.error)
 
 
 def _input_reasons(node: TaskNode, record: Record, facts: Facts, *, settled: bool) -> list[Reason]:
@@ -272,7 +333,7 @@ def _input_reasons(node: TaskNode, record: Record, facts: Facts, *, settled: boo
     for name in [*before, *(n for n in now if n not in before)]:
         old, new = before.get(name), now.get(name)
         task = name.removeprefix("task ") if name.startswith("task ") else None
-        if new in {old, MISSING} or (task and task not in facts.settled):
+        if new in {old, MISSING} or (new and trouble(new)) or (task and task not in facts.settled):
             continue
         if task:
             found.append(Reason("upstream_changed", task, old, new))
@@ -287,14 +348,16 @@ def _input_reasons(node: TaskNode, record: Record, facts: Facts, *, settled: boo
 
 def _output_reasons(node: TaskNode, record: Record, facts: Facts) -> list[Reason]:
     seen = facts.files.seen
-    written = facts.lists(node.name).outputs
+    lists, executable = facts.lists(node.name), facts.files.executable
     found = []
     for path in node.outputs:
-        now, then = seen.get(path, MISSING), written.get(path)
+        now, then = seen.get(path, MISSING), lists.outputs.get(path)
         if now == MISSING and (then is not None or record.recipe == node.recipe):
             found.append(Reason("output_missing", path, then))
         elif then is not None and now != then:
             found.append(Reason("output_changed", path, then, now))
+        elif then is not None and (path in executable) != (path in lists.executable):
+            found.append(Reason("output_executable" if path in executable else "output_not_executable", path))
     if not record.manifest:
         found.append(Reason("cleaned"))
     bad = [p for p in record.parts.split() if seen.get(part_path(p)) != p]
@@ -308,4 +371,15 @@ def missing_inputs(node: TaskNode, facts: Facts) -> list[str]:
     seen = facts.files.seen
     missing = [f"the artifact of {t}" for t in node.tables if facts.manifest(t) == MISSING]
     missing += [p for p in node.files if seen[p] == MISSING]
-    return missing + [g for g in node.globs if not facts.listing(node, g)]
+    empty = [g for g in node.globs if not facts.listing(node, g) and g not in facts.unlisted]
+    return missing if empty and node.name in facts.records and not listed_before(node, facts) else missing + empty
+
+
+def listed_before(node: TaskNode, facts: Facts) -> list[str]:
+    """Return the files that globs listed at the last success; none, if somebody has allowed that."""
+    return [p for p in facts.lists(node.name).inputs if not p.startswith("task ") and p not in node.files]
+
+
+def unusable_inputs(node: TaskNode, facts: Facts) -> dict[str, str]:
+    """Return the inputs of a settled, observed task that are there and cannot be used, each with why."""
+    return {name: why for name, found in facts.input_list(node).items() if (why := trouble(found))}

@@ -15,23 +15,25 @@ from typing import Any
 
 from mmetl.cache.artifacts import (
     PartStore,
-    remove_if_ours,
     sweep_unfinished,
 )
-from mmetl.cache.commits import Commit, Committer, invalidate
-from mmetl.cache.fingerprints import MISSING, build_key, combine
+from mmetl.cache.commits import Commit, Committer, invalidate, validate_again
+from mmetl.cache.fingerprints import MISSING, build_key, combine, mark_executable
 from mmetl.cache.layout import log_path, part_path
 from mmetl.cache.lock import RunLock
 from mmetl.cache.plans import plan_files
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
-from mmetl.core.deadline import Cancellation, deadline
+from mmetl.core.deadline import Cancellation, deadline, deaf
 from mmetl.core.decide import Facts, Lists, Record, listing_now
-from mmetl.core.guards import refuse_missing, refuse_shrunk
+from mmetl.core.families import view_manifest
+from mmetl.core.guards import refuse_missing, refuse_shrunk, refuse_unusable
 from mmetl.core.jobs import Jobs
 from mmetl.core.keep import tidy
+from mmetl.core.leftovers import remove_leftovers
 from mmetl.core.options import RunOptions
+from mmetl.core.placing import in_yaml
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
 from mmetl.core.restore import AGAIN, find_build
@@ -57,6 +59,7 @@ from mmetl.utils.time import now_ms
 RETRY_DELAY_S = 0.5  # before the first retry; doubled each time, up to RETRY_LIMIT_S
 RETRY_LIMIT_S = 30.0
 CANCEL_S = 10.0  # longest wait for tasks in other threads after Ctrl-C
+FORCED_S = 1.0  # and after their commands were killed
 
 
 class Executor:
@@ -78,6 +81,7 @@ class Executor:
         self.running: dict[str, Cancellation] = {}
         self.cancelled = False
         self._at_work: set[str] = set()
+        self._waiting: dict[tuple[str, str], str] = {}  # invalidated tasks that have not begun -> their state before
         self._committer: Committer | None = None
         self._begin = threading.Lock()
         self._started_in = ""
@@ -116,6 +120,7 @@ class Executor:
             with self.project.store.transaction() as db:
                 invalidate(db, plan.pipeline, known)
             for t in known:
+                self._waiting[plan.pipeline, t] = facts.records[t].state
                 facts.records[t] = facts.records[t]._replace(state="started")
 
     def end(self, status: Status, left: Mapping[str, Sequence[TaskRun]]) -> None:
@@ -124,8 +129,8 @@ class Executor:
             return
         try:
             self._committer.close()
-            self._remove_leftovers()
             with self.project.store.transaction() as db:
+                validate_again(db, self._waiting)
                 for pipeline, tasks in left.items():
                     write_task_runs(db, self.run_id, pipeline, tasks)
                 end_run(db, self.run_id, status)
@@ -137,11 +142,25 @@ class Executor:
             self._committer = None
 
     def cancel(self) -> None:
-        """Interrupt every running task, and wait until none is at work; what they come to is no result any more."""
+        """Interrupt every running task, and wait until none is at work; what they come to is no result any more.
+
+        A second interrupt cuts the waiting short. What commands have started is gone afterwards, in either case.
+        """
         self.cancelled = True
-        for cancellation in list(self.running.values()):
-            cancellation.stop()
-        end = time.monotonic() + CANCEL_S
+        stops = [threading.Thread(target=c.stop, daemon=True) for c in list(self.running.values())]
+        with contextlib.suppress(KeyboardInterrupt):
+            for stop in stops:
+                stop.start()
+            for stop in stops:
+                stop.join(CANCEL_S)
+            self._wait_for_tasks(CANCEL_S)
+        with deaf():
+            os.environ.pop(RUN_VARIABLE, None)  # or we would be spared, and all that we have started
+            end_orphans([self.run_id])
+            self._wait_for_tasks(FORCED_S)
+
+    def _wait_for_tasks(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
         while self._at_work and time.monotonic() < end:
             time.sleep(0.01)
 
@@ -154,6 +173,8 @@ class Executor:
         """
         started = time.perf_counter()
         self.invalidate(plan, facts, (node.name,))
+        self._waiting.pop((plan.pipeline, node.name), None)
+        remove_leftovers(self.project.store, facts, (node.name,), self.run_id)
         log = TaskLog(facts.files.full(log_path(self.run_id, plan.pipeline, node.name)))
         why = tuple(texts(self.explain(reasons)))
         self._at_work.add(node.name)
@@ -164,7 +185,8 @@ class Executor:
         except BaseException as e:  # noqa: BLE001  user code may raise anything; the run goes on and tells
             if self.cancelled:
                 return TaskRun(node.name, "skipped", why)  # it did not fail: it was stopped, and stays invalidated
-            result = TaskRun(node.name, "failed", why, 0, 0, time.perf_counter() - started, _tell(e, log))
+            told = _tell(in_yaml(self.project, plan, node.name, self.options.variables, e), log)
+            result = TaskRun(node.name, "failed", why, 0, 0, time.perf_counter() - started, told)
             self._commit_failure(plan, node, facts, result)
         else:
             seconds = time.perf_counter() - started
@@ -197,8 +219,9 @@ class Executor:
         self, plan: Plan, node: TaskNode, facts: Facts, reasons: tuple[Reason, ...], log: TaskLog
     ) -> _Done:
         inputs = facts.input_list(node)
-        refuse_missing(node, facts)
+        refuse_unusable(node, facts)
         refuse_shrunk(node, facts, self.options.allow_shrink)
+        refuse_missing(node, facts, self.options.allow_shrink)
         detail = self._detail(plan, node.name)
         # Reading a SQLite journal touches its signature: of an optional file only the content is compared.
         before = {p: facts.files.signature_of(p) for p in inputs if p[:5] != "task " and p not in node.optional}
@@ -216,7 +239,7 @@ class Executor:
         changed += [p for p in node.optional if p in inputs and facts.files.again(p) != inputs[p]]
         if detail.functions or detail.imports:
             changed += code.moved()
-        manifest = self._manifest(node, detail, made)
+        manifest = self._manifest(node, facts, detail, made)
         return _Done(
             outcome="ran",
             manifest=manifest,
@@ -248,6 +271,8 @@ class Executor:
             if part.path and files.again(part.path) != part.fingerprint:
                 self._make_room(node, facts, part.path)
                 self.parts.write_out(part)
+            elif part.path and (part.path in files.executable) != part.executable:
+                self.parts.mend_mode(part)
         return _Done("restored", manifest, digest, inputs, watermark)
 
     def _make_room(self, node: TaskNode, facts: Facts, path: str) -> None:
@@ -314,7 +339,9 @@ class Executor:
             self._watched[plan.key] = CodeWatch(self.project.files, plan_files(self.project.store, plan.key))
         return self._watched[plan.key]
 
-    def _manifest(self, node: TaskNode, detail: TaskDetail, made: Made | None) -> Manifest:
+    def _manifest(self, node: TaskNode, facts: Facts, detail: TaskDetail, made: Made | None) -> Manifest:
+        if made is not None and made.view:
+            return view_manifest(detail, made, facts.manifest)
         if made is not None:
             return Manifest("table", made.parts, tuple(detail.key), made.columns, made.buckets)
         return Manifest("files", tuple(self.parts.take(p, cached=detail.cache) for p in node.outputs))
@@ -327,15 +354,16 @@ class Executor:
         body = manifest.to_json()
         fingerprint = self.jobs.remember(manifest, body)
         outputs = {p.path: p.fingerprint for p in manifest.parts if p.path}
+        executable = frozenset(p.path for p in manifest.parts if p.executable)
         cached = self._detail(plan, node.name).cache
-        kept = manifest.parts if cached or manifest.kind == "table" else ()
+        kept = manifest.parts if cached or manifest.kind != "files" else ()
         now = now_ms()
         record = Record(
             node.name,
             "changed" if done.changed else "done",
             node.recipe,
             done.digest if not done.changed else "",
-            combine(outputs[p] for p in node.outputs),
+            combine(mark_executable(outputs[p]) if p in executable else outputs[p] for p in node.outputs),
             fingerprint,
             " ".join(dict.fromkeys(p.fingerprint for p in kept)),
             now,
@@ -363,15 +391,10 @@ class Executor:
                 None if done.changed or not cached else build,
                 (fingerprint, body),
                 done.watermark,
-                [
-                    (p, f, plan.pipeline, node.name)
-                    for p, f in facts.lists(node.name).outputs.items()
-                    if p not in outputs
-                ],
                 [*(full(p) for p in outputs), *(full(part_path(p.fingerprint)) for p in kept)],
             )
         )
-        facts.put(record, Lists(dict(done.inputs), outputs))
+        facts.put(record, Lists(dict(done.inputs), outputs, executable))
 
     def _commit_failure(self, plan: Plan, node: TaskNode, facts: Facts, result: TaskRun) -> None:
         assert self._committer
@@ -380,22 +403,6 @@ class Executor:
             facts.records[node.name] = record._replace(state="failed")
         row = task_run_row(self.run_id, plan.pipeline, result)
         self._committer.submit(Commit(plan.pipeline, node.name, row, failed=True))
-
-    def _remove_leftovers(self) -> None:
-        """Remove files that tasks no longer declare, if they still have our bytes; keep and report the others."""
-        store, files = self.project.store, self.project.files
-        rows = store.rows("select path, fingerprint, pipeline, task from leftovers")
-        if not rows:
-            return
-        lists = store.rows("select input_list, output_list from tasks")
-        read = {p for inputs, _ in lists for p in json.loads(inputs or "{}")}
-        written = {p for _, outputs in lists for p in json.loads(outputs or "{}")}
-        for path, fingerprint, _pipeline, task in rows:
-            kept = path not in written and (path in read or not remove_if_ours(files, path, fingerprint))
-            with store.transaction() as db:
-                db.execute("delete from leftovers where path = ?", (path,))
-                if kept:
-                    write_event(db, self.run_id, "leftover_kept", task, path=path)
 
 
 @dataclass(frozen=True)
@@ -420,9 +427,8 @@ def _sentence(error: BaseException) -> str:
 
 
 def _tell(error: BaseException, log: TaskLog) -> str:
-    """Write the whole error to the task's log; return the sentence for the summary."""
-    if not isinstance(error, MmetlError):
-        log.write("".join(traceback.format_exception(error)))
-    else:
-        log.write(f"{error}\n")
+    """Write the whole error to the task's log, where that can be; return the sentence for the summary."""
+    whole = f"{error}\n" if isinstance(error, MmetlError) else "".join(traceback.format_exception(error))
+    with contextlib.suppress(OSError, TaskError):
+        log.write(whole)
     return log.redacted(_sentence(error))

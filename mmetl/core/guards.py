@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from mmetl.contracts.plan import TaskNode
-from mmetl.core.decide import Facts, missing_inputs
+from mmetl.core.decide import Facts, listed_before, missing_inputs, unusable_inputs
 from mmetl.errors import TaskError
 from mmetl.utils.shrink import has_shrunk
+from mmetl.utils.text import shown
 
 
-def refuse_missing(node: TaskNode, facts: Facts) -> None:
-    """Refuse a task whose inputs are not all there. Raises TaskError naming the first."""
+def refuse_missing(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None:
+    """Refuse a task whose inputs are not all there. Raises TaskError naming the first.
+
+    A glob that lists nothing is let through where that is allowed.
+    """
     missing = missing_inputs(node, facts)
+    if node.name in allowed:
+        missing = [m for m in missing if m not in node.globs]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise TaskError(f"input {missing[0]} is missing{more}", help=_mend(node, missing[0]))
+        raise TaskError(f"input {shown(missing[0])} is missing{more}", help=_mend(node, missing[0]))
+
+
+def refuse_unusable(node: TaskNode, facts: Facts) -> None:
+    """Refuse a task with an input that is there and cannot be used. Raises TaskError with path and reason."""
+    for name, why in unusable_inputs(node, facts).items():
+        if name in facts.unlisted:
+            raise facts.unlisted[name]
+        help_ = "rename it" if "its name" in why else "check its permissions, or where it links to"
+        raise TaskError(f"'{shown(name)}' cannot be used: {why}", help=help_)
 
 
 def refuse_shrunk(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None:
@@ -21,11 +36,11 @@ def refuse_shrunk(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None
     record = facts.records.get(node.name)
     if record is None or node.name in allowed or not node.globs:
         return
-    before = [p for p in facts.lists(node.name).inputs if not p.startswith("task ") and p not in node.files]
+    before = listed_before(node, facts)
     now = {p for g in node.globs for p in facts.listing(node, g)}
     if has_shrunk(len(before), len(now)):
         raise TaskError(
-            f"its source lists {len(now)} files where there were {len(before)}",
+            f"its source lists {len(now)} file{'s' if len(now) != 1 else ''} where there were {len(before)}",
             help=f"if that is right: mmetl run --allow-shrink {node.name}",
         )
 

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from mmetl.cache.artifacts import PartStore
-from mmetl.cache.layout import SCRATCH, part_path
+from mmetl.cache.layout import SCRATCH
 from mmetl.cache.watermarks import get_watermark
 from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.contracts.transform import Base, Job, Table
+from mmetl.contracts.transform import Base, Input, Job, Table
 from mmetl.core.deadline import Cancellation
 from mmetl.core.decide import Facts
+from mmetl.core.families import family
+from mmetl.core.inputs import Inputs
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.registry import Registry, load_function
-from mmetl.errors import TaskError
 from mmetl.observability.logs import TaskLog
 from mmetl.utils.hashing import xxh3_hex
 
@@ -61,8 +62,8 @@ class Jobs:
         self.parts = parts
         self.run_id = run_id
         self.registry = Registry(project.root)
+        self.inputs = Inputs(project.store, parts, project.root)
         self._cores = os.cpu_count() or 1
-        self._manifests: dict[Fingerprint, Manifest] = {}
         self._functions: dict[str, Any] = {}
 
     def transform(self, detail: TaskDetail) -> Any:
@@ -104,42 +105,31 @@ class Jobs:
             threads=max(1, self._cores // max(1, self.options.jobs)),
             previous=self._previous(node, facts),
             allow_shrink=node.name in self.options.allow_shrink,
+            view=detail.view,
             on_cancel=cancellation.add,
         )
 
     def _previous(self, node: TaskNode, facts: Facts) -> Manifest | None:
         """Return the task's last table."""
         record = facts.records.get(node.name)
-        return self.manifest(record.manifest) if record and record.manifest and not node.outputs else None
+        return self.inputs.manifest(record.manifest) if record and record.manifest and not node.outputs else None
 
     def _function(self, entry: str) -> Any:
         if entry not in self._functions:
             self._functions[entry] = load_function(self.project.root, entry)
         return self._functions[entry]
 
-    def _tables(self, facts: Facts, detail: TaskDetail) -> dict[str, Table]:
-        tables = {}
-        for alias, task in detail.inputs.items():
-            manifest = self.manifest(facts.manifest(task))
-            if manifest.kind == "table":
-                tables[alias] = self._table(task, manifest)
-        return tables
+    def _tables(self, facts: Facts, detail: TaskDetail) -> dict[str, Input]:
+        found = {alias: self._input(facts, task) for alias, task in detail.inputs.items()}
+        for alias, listed in detail.families.items():
+            read = [(self._input(facts, task), values) for task, values in listed]
+            members = [(table, values) for table, values in read if table is not None]
+            found[alias] = family(alias, members) if members else None
+        return {alias: table for alias, table in found.items() if table is not None}
 
-    def manifest(self, fingerprint: Fingerprint) -> Manifest:
-        """Return a manifest that this run made or an earlier one committed."""
-        if fingerprint not in self._manifests:
-            rows = self.project.store.rows("select body from manifests where fingerprint = ?", (fingerprint,))
-            self._manifests[fingerprint] = Manifest.from_json(rows[0][0])
-        return self._manifests[fingerprint]
-
-    def _table(self, task: str, manifest: Manifest) -> Table:
-        for part in self.parts.missing(manifest):
-            raise TaskError(
-                f"a part of '{task}' is missing or damaged ({part.fingerprint})",
-                help="run again: its producer will make it anew",
-            )
-        root = self.project.root
-        return Table(task, manifest, tuple(root / part_path(p.fingerprint) for p in manifest.parts))
+    def _input(self, facts: Facts, task: str) -> Input | None:
+        manifest = self.inputs.manifest(facts.manifest(task))
+        return None if manifest.kind == "files" else self.inputs.find(task, manifest)
 
     def base(self, plan: Plan, node: TaskNode, facts: Facts) -> Base | None:
         """Return the newest build of this very recipe whose parts are all there, with the watermark that belongs to it."""
@@ -163,12 +153,14 @@ class Jobs:
         for body, watermark in candidates:
             manifest = Manifest.from_json(body)
             if not self.parts.missing(manifest):
-                return Base(self._table(name, manifest), watermark)
+                table = self.inputs.find(name, manifest)
+                assert isinstance(table, Table)
+                return Base(table, watermark)
         return None
 
     def remember(self, manifest: Manifest, body: str) -> Fingerprint:
         """Return the manifest's fingerprint; keep a table's at hand for the tasks that read it before it is committed."""
         fingerprint = xxh3_hex(body.encode())
-        if manifest.kind == "table":
-            self._manifests[fingerprint] = manifest
+        if manifest.kind != "files":
+            self.inputs.remember(fingerprint, manifest)
         return fingerprint

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmetl.cache.artifacts import remove_if_ours
-from mmetl.cache.layout import LOGS, PARTS
+from mmetl.cache.layout import LOGS, PARTS, REPLACED
 from mmetl.cache.lock import RunLock, no_readers
 from mmetl.cache.stat_cache import save_file_changes
 from mmetl.contracts.artifact import Manifest
@@ -127,6 +127,18 @@ def collect(project: Project, *, days: float, builds: int) -> Collected:
             if not free:
                 return Collected(dropped, 0, 0, deferred=True)
             return Collected(dropped, *_remove_dead_parts(project))
+
+
+def replaced(project: Project, *, remove: bool) -> tuple[int, int]:
+    """Return how many files were moved out of the way of outputs, and their bytes; `remove` deletes them.
+
+    Nothing else ever does: besides what killed commands left half-written, they may be somebody's work.
+    """
+    folder = project.root / REPLACED
+    sizes = [os.lstat(Path(where) / name).st_size for where, _, names in os.walk(folder) for name in names]
+    if remove:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(sizes), sum(sizes)
 
 
 def tidy(project: Project) -> None:

@@ -11,22 +11,25 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mmetl.cache.code import CodeReader
+from mmetl.cache.code import Code, CodeReader
 from mmetl.cache.fingerprints import fingerprint_recipe
 from mmetl.cache.layout import STATE_DIR
 from mmetl.cache.listing import is_glob, matches
 from mmetl.config.loader import Loaded
+from mmetl.config.matrix import families, family_of
 from mmetl.config.problems import problems_from_validation
 from mmetl.config.schema import TaskSpec
 from mmetl.config.secrets import looks_secret
 from mmetl.contracts.plan import TaskDetail, TaskNode
 from mmetl.contracts.transform import Declaration, Scope, Transform
 from mmetl.core.dag import CycleError, topological_sort
-from mmetl.core.registry import Registry
+from mmetl.core.namesakes import Namesakes
+from mmetl.core.own_files import OwnFiles
+from mmetl.core.registry import Registry, folders_on_path
 from mmetl.errors import ConfigError, MmetlError, ParamError, Problem, UsageError
 from mmetl.utils.env import Env
 from mmetl.utils.hashing import xxh3_hex
-from mmetl.utils.text import near
+from mmetl.utils.text import near, shown
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Compiled:
         details: task -> what running it needs.
         recipes: recipe fingerprint -> its components, for `why`.
         files: every file that decided how the plan looks, relative to the project or absolute.
+        listings: folder -> fingerprint of the names of its Python files, of those that code may import by computed names.
         env: every environment variable that did, with the value found or None.
     """
 
@@ -46,23 +50,35 @@ class Compiled:
     details: dict[str, TaskDetail]
     recipes: dict[str, dict[str, Any]]
     files: tuple[str, ...]
+    listings: Mapping[str, str]
     env: Mapping[str, str | None]
 
 
 @dataclass
 class _Draft:
-    """One task while it is planned."""
+    """One task while it is planned.
+
+    Attributes:
+        inputs: alias -> task, or a family of tasks.
+        families: alias -> the members, for those that are one.
+    """
 
     spec: TaskSpec
     transform: Transform
     params: BaseModel
     declared: Declaration
     inputs: dict[str, str]
+    families: dict[str, list[str]]
     sources: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
     whole: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> list[str]:
+        """The tasks whose artifacts are read, in the order of their aliases, members of a family in theirs."""
+        return [t for alias in sorted(self.inputs) for t in self.families.get(alias, [self.inputs[alias]])]
 
 
 class Planner:
@@ -80,12 +96,15 @@ class Planner:
         self.env = env
         self.pipeline = loaded.pipeline
         self.registry = Registry(root)
-        self.code = CodeReader(root)
+        self.code = CodeReader(root, folders_on_path(root))
+        self.namesakes = Namesakes(root)
         self.problems: list[Problem] = []
         self.code_files: set[str] = set()
+        self.listings: dict[str, str] = {}
         self.env_used: dict[str, str | None] = dict(loaded.env)
         self._versions: dict[str, str] = {}
-        self._tasks = frozenset(self.pipeline.tasks)
+        self._families = families(list(self.pipeline.tasks))
+        self._tasks = frozenset((*self.pipeline.tasks, *self._families))
 
     def compile(self) -> Compiled:
         """Return the plan. Raises ConfigError with every problem found."""
@@ -98,7 +117,7 @@ class Planner:
         self._match_files(drafts)
         order = self._order(drafts)
         if self.problems:
-            raise ConfigError(self.problems)
+            raise self._invalid()
         nodes, details, recipes = {}, {}, {}
         for name in order:
             draft = drafts[name]
@@ -106,11 +125,12 @@ class Planner:
             fingerprint = fingerprint_recipe(recipe)
             recipes[fingerprint] = recipe
             nodes[name] = _node(name, fingerprint, draft)
-            details[name] = _detail(draft, self.pipeline.imports)
-        if self.problems:
-            raise ConfigError(self.problems)
+            details[name] = self._detail(draft)
         files = (*(self._relative(f) for f in self.loaded.files), *sorted(self.code_files))
-        return Compiled(self.pipeline.name, nodes, details, recipes, files, self.env_used)
+        self._refuse_own_files(drafts, OwnFiles(self.root, files))
+        if self.problems:
+            raise self._invalid()
+        return Compiled(self.pipeline.name, nodes, details, recipes, files, self.listings, self.env_used)
 
     # --- one task
 
@@ -135,12 +155,26 @@ class Planner:
         except ParamError as e:
             self._problem(e, (*here, "params", *e.param), e.offset)
             return None
+        self._check_view(name, spec, transform)
         inputs = dict(spec.inputs) if spec.inputs else dict(declared.tables)
-        draft = _Draft(spec, transform, params, declared, {k: v for k, v in inputs.items() if v in self._tasks})
+        inputs = {alias: task for alias, task in inputs.items() if task in self._tasks}
+        read = {alias: self._families[task] for alias, task in inputs.items() if task in self._families}
+        draft = _Draft(spec, transform, params, declared, inputs, read)
         draft.sources = [self._path(name, p) for p in declared.sources]
         draft.extra = [self._path(name, p, (*here, "files", n)) for n, p in enumerate(spec.files)]
-        draft.outputs = [self._output(name, p) for p in declared.outputs]
+        draft.outputs = list(dict.fromkeys(self._output(name, p) for p in declared.outputs))
         return draft if known else None
+
+    def _check_view(self, name: str, spec: TaskSpec, transform: Transform) -> None:
+        if spec.materialize != "view":
+            return
+        if not getattr(transform, "views", False):
+            what, help_ = f"'{spec.transform}' cannot be a view", "leave `materialize` out: only queries can be views"
+        elif spec.key:
+            what, help_ = "a view has no key", "give the key to the task that reads the view"
+        else:
+            return
+        self.problems.append(Problem(what, self._where(("tasks", name, "materialize")), help_))
 
     def _known_inputs(self, name: str, spec: TaskSpec) -> bool:
         ok = True
@@ -149,15 +183,17 @@ class Planner:
         pairs.extend((("depends_on", n), task) for n, task in enumerate(spec.depends_on))
         for n, (path, task) in enumerate(pairs):
             where = self._input_path(name, path, task, n)
-            if task == name:
-                self.problems.append(Problem(f"task '{name}' cannot read itself", self._where(where)))
+            reads = "reads" if path == ("inputs",) else "depends on"
+            if task in {name, family_of(name)}:
+                what = "read" if path == ("inputs",) else "depend on"
+                self.problems.append(Problem(f"task '{name}' cannot {what} itself", self._where(where)))
                 ok = False
             elif task not in self._tasks:
                 close = near(task, self._tasks)
                 some = ", ".join(sorted(self._tasks - {name})[:8])
                 self.problems.append(
                     Problem(
-                        f"task '{name}' reads '{task}', which is not a task of this pipeline",
+                        f"task '{name}' {reads} '{task}', which is not a task of this pipeline",
                         self._where(where),
                         f"did you mean '{close}'?" if close and close != name else f"tasks: {some}",
                     )
@@ -178,7 +214,7 @@ class Planner:
 
     def _path(self, name: str, path: str, here: tuple[Any, ...] = ()) -> str:
         clean = posixpath.normpath(path)
-        self._refuse_secret(name, path, here)
+        self._check_path(name, path, here)
         if clean.startswith("../") or clean == "..":
             self.problems.append(
                 Problem(
@@ -189,21 +225,31 @@ class Planner:
             )
         return clean
 
-    def _place(self, name: str, path: str) -> tuple[Any, ...]:
-        """Return where among the params of a task a path stands; the task itself if they hold no such text."""
+    def _place(self, name: str, path: str, param: str = "inputs") -> tuple[Any, ...]:
+        """Return where among the params of a task a path stands; the task itself if they hold no such text.
+
+        Args:
+            name: the task.
+            path: the path, in the form in which it was written or a shorter one.
+            param: where it is looked for first: the same text may stand in a command.
+        """
         clean = posixpath.normpath(path)
-        todo: list[tuple[tuple[Any, ...], Any]] = [(("tasks", name, "params"), self.pipeline.tasks[name].params)]
-        found: tuple[Any, ...] = ("tasks", name)
+        params = self.pipeline.tasks[name].params
+        todo: list[tuple[tuple[Any, ...], Any]] = [(("tasks", name, "params"), params)]
+        found: list[tuple[Any, ...]] = []
         while todo:
             place, value = todo.pop()
             if isinstance(value, str) and posixpath.normpath(value) == clean:
-                found = place
+                found.append(place)
             elif isinstance(value, (dict, list)):
                 inner: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
-                todo += [((*place, key), v) for key, v in inner]
-        return found
+                todo += reversed([((*place, key), v) for key, v in inner])
+        return next((p for p in found if p[3] == param), [*found, ("tasks", name)][0])
 
-    def _refuse_secret(self, name: str, path: str, here: tuple[Any, ...] = ()) -> None:
+    def _check_path(self, name: str, path: str, here: tuple[Any, ...] = ()) -> None:
+        if "\0" in path:
+            where = self._where(here or self._place(name, path))
+            self.problems.append(Problem(f"'{shown(path)}' has a NUL, which no path can have", where))
         if "{secret:" in path:
             self.problems.append(
                 Problem(
@@ -215,7 +261,7 @@ class Planner:
 
     def _output(self, name: str, path: str) -> str:
         clean = posixpath.normpath(path)
-        self._refuse_secret(name, path)
+        self._check_path(name, path)
         if (
             path.endswith("/")
             or clean.startswith("/")
@@ -225,13 +271,19 @@ class Planner:
             self.problems.append(
                 Problem(
                     f"'{path}' cannot be an output",
-                    self._where(self._place(name, path)),
+                    self._where(self._place(name, path, "outputs")),
                     f"an output is one file inside the project, not in {STATE_DIR}/, without wildcards",
                 )
             )
         return clean
 
     # --- all tasks together
+
+    def _refuse_own_files(self, drafts: Mapping[str, _Draft], own: OwnFiles) -> None:
+        for name, path in [(n, p) for n, draft in drafts.items() for p in draft.outputs if p in own]:
+            where = self._where(self._place(name, path, "outputs"))
+            what = f"'{path}' is a file that the pipeline is made of"
+            self.problems.append(Problem(what, where, "write to another path"))
 
     def _match_files(self, drafts: Mapping[str, _Draft]) -> None:
         """Make a task depend on those that write the files which it reads, as in Make."""
@@ -242,12 +294,12 @@ class Planner:
                     self.problems.append(
                         Problem(
                             f"tasks '{producers[path]}' and '{name}' both write '{path}'",
-                            self._where(self._place(name, path)),
+                            self._where(self._place(name, path, "outputs")),
                             "give each its own file",
                         )
                     )
         for name, draft in drafts.items():
-            needed: dict[str, None] = dict.fromkeys(draft.spec.depends_on)
+            needed = dict.fromkeys(m for t in draft.spec.depends_on for m in self._families.get(t, [t]))
             for path in (*draft.sources, *draft.extra):
                 if path in producers:
                     needed[producers[path]] = None
@@ -262,10 +314,10 @@ class Planner:
                         "write to another path",
                     )
                 )
-            draft.after = [t for t in needed if t not in draft.inputs.values()]
+            draft.after = [t for t in needed if t not in draft.tables]
 
     def _order(self, drafts: Mapping[str, _Draft]) -> list[str]:
-        needs = {n: (*d.inputs.values(), *d.after) for n, d in drafts.items()}
+        needs = {n: (*d.tables, *d.after) for n, d in drafts.items()}
         try:
             return topological_sort(needs)
         except CycleError as e:
@@ -282,8 +334,12 @@ class Planner:
             recipe["version"] = draft.transform.version
         if draft.spec.key:
             recipe["key"] = list(draft.spec.key)
+        if draft.spec.materialize != "table":
+            recipe["materialize"] = draft.spec.materialize
         if draft.declared.named_inputs and draft.inputs:
             recipe["inputs"] = list(draft.inputs)
+        if draft.families:
+            recipe["families"] = {alias: self._values(names) for alias, names in draft.families.items()}
         if draft.transform.packages:
             recipe["packages"] = {p: self._version(p) for p in draft.transform.packages}
         code = self._code(name, draft)
@@ -292,6 +348,34 @@ class Planner:
         if draft.spec.env:
             recipe["env"] = {n: self._environment(name, n) for n in draft.spec.env}
         return recipe
+
+    def _detail(self, draft: _Draft) -> TaskDetail:
+        spec = draft.spec
+        params = draft.params.model_dump(mode="json")
+        return TaskDetail(
+            transform=spec.transform,
+            params=params,
+            inputs={alias: task for alias, task in draft.inputs.items() if alias not in draft.families},
+            families={a: list(zip(names, self._values(names), strict=True)) for a, names in draft.families.items()},
+            sources=draft.sources,
+            functions=draft.declared.functions,
+            imports=tuple(self.pipeline.imports),
+            key=spec.key,
+            notes=draft.declared.notes,
+            promise=draft.declared.promise,
+            cache=spec.cache,
+            retries=spec.retries,
+            timeout_s=spec.timeout_s,
+            tags=spec.tags,
+            description=spec.description or "",
+            templated="{secret:" in json.dumps(params),
+            whole=draft.whole,
+            view=spec.materialize == "view",
+            matrix=spec.matrix,
+        )
+
+    def _values(self, members: Iterable[str]) -> list[dict[str, Any]]:
+        return [dict(self.pipeline.tasks[m].matrix) for m in members]
 
     def _code(self, name: str, draft: _Draft) -> dict[str, str]:
         pieces: dict[str, str] = {}
@@ -302,10 +386,18 @@ class Planner:
             except ParamError as e:
                 self._problem(e, ("tasks", name, "params", *(e.param or ("function",))))
                 continue
-            self.code_files.update(code.files)
+            self._keep_code(entry, code, ("tasks", name, "params", "function"))
             pieces.update(code.pieces)
             draft.whole.update(code.whole)
         return pieces
+
+    def _keep_code(self, entry: str, code: Code, place: tuple[Any, ...]) -> None:
+        """Note what the plan depends on, and refuse modules of one name: Python imports the one that comes first."""
+        self.code_files.update(code.files)
+        self.listings.update(code.listings)
+        problem = self.namesakes.add(entry, code)
+        if problem:
+            self._problem(problem, place)
 
     def _check_call(self, name: str, entry: str, draft: _Draft) -> None:
         """Compare the arguments that a transform will pass by name with the function's parameters."""
@@ -349,7 +441,7 @@ class Planner:
             )
         value = self.env.get(name)
         self.env_used[name] = value
-        return None if value is None else xxh3_hex(value.encode())
+        return None if value is None else xxh3_hex(value.encode(errors="surrogateescape"))
 
     def _version(self, package: str) -> str:
         if package not in self._versions:
@@ -363,15 +455,18 @@ class Planner:
 
     # --- problems
 
+    def _invalid(self) -> ConfigError:
+        return ConfigError(sorted(dict.fromkeys(self.problems), key=self.loaded.source.order))
+
     def _import_modules(self) -> None:
         for n, module in enumerate(self.pipeline.imports):
             try:
-                self.code_files.update(self.code.files_of(module))
+                self._keep_code(module, self.code.imported(module), ("imports", n))
                 self.registry.add_modules([module])
             except (UsageError, ParamError) as e:
                 self._problem(e, ("imports", n))
         if self.problems:
-            raise ConfigError(self.problems)
+            raise self._invalid()
 
     def _problem(self, error: MmetlError, path: tuple[Any, ...], offset: int | None = None) -> None:
         where = error.where or self._where(path, offset=offset)
@@ -386,11 +481,10 @@ class Planner:
 
 def _node(name: str, recipe: str, draft: _Draft) -> TaskNode:
     paths = list(dict.fromkeys((*draft.sources, *draft.extra)))
-    tables = [draft.inputs[alias] for alias in sorted(draft.inputs)]
     return TaskNode(
         name,
         recipe,
-        tables,
+        draft.tables,
         draft.after,
         [p for p in paths if not is_glob(p)],
         [p for p in paths if is_glob(p)],
@@ -398,27 +492,4 @@ def _node(name: str, recipe: str, draft: _Draft) -> TaskNode:
         draft.outputs,
         draft.spec.always,
         draft.spec.max_age,
-    )
-
-
-def _detail(draft: _Draft, imports: Iterable[str]) -> TaskDetail:
-    spec = draft.spec
-    params = draft.params.model_dump(mode="json")
-    return TaskDetail(
-        transform=spec.transform,
-        params=params,
-        inputs=draft.inputs,
-        sources=draft.sources,
-        functions=draft.declared.functions,
-        imports=tuple(imports),
-        key=spec.key,
-        notes=draft.declared.notes,
-        promise=draft.declared.promise,
-        cache=spec.cache,
-        retries=spec.retries,
-        timeout_s=spec.timeout_s,
-        tags=spec.tags,
-        description=spec.description or "",
-        templated="{secret:" in json.dumps(params),
-        whole=draft.whole,
     )

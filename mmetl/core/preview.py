@@ -11,7 +11,7 @@ from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.reasons import texts
 from mmetl.core.restore import AGAIN, restorable, suppose_restored
-from mmetl.core.select import forced, select
+from mmetl.core.select import select
 from mmetl.core.why import in_detail
 from mmetl.observability.runs import Outcome
 
@@ -35,8 +35,8 @@ class Preview(NamedTuple):
 def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, list[Preview]]:
     """Take the decision that `run` would take, and change nothing."""
     plan = project.plan(path, options.variables)
-    selected = select(plan, options.select)
-    facts, decisions = project.decide(plan, selected, forced=forced(plan, options, selected))
+    selected, forced = select(project, plan, options)
+    facts, decisions = project.decide(plan, selected, forced=forced)
     stale = [n for n in selected if decisions[n].freshness != "fresh"]
     details = project.details(plan, stale)
     fails: set[str] = set()
@@ -52,7 +52,7 @@ def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, li
         outcome: Outcome = "fresh" if decision.freshness == "fresh" else "ran"
         if fails.intersection((*node.tables, *node.after)):
             outcome = "blocked"
-        elif any(r.kind == "input_missing" for r in decision.reasons):
+        elif any(r.kind in {"input_missing", "input_unusable"} for r in decision.reasons):
             outcome = "failed"
         elif outcome == "ran" and not waits and details[name].cache and may_restore(node, decision):
             manifest = restorable(project, node, facts)

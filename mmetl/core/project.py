@@ -18,20 +18,22 @@ from mmetl.cache.store import Store
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.plan import Plan, TaskDetail
 from mmetl.core.decide import NO_LISTS, RECORD_COLUMNS, Decision, Facts, Lists, Record, decide_all, observe
+from mmetl.core.leftovers import find_leftovers
 from mmetl.core.settings import Settings, kept_settings, names_root, read_settings
 from mmetl.errors import ConfigError, Problem, UsageError
+from mmetl.observability.attempts import attempts
 from mmetl.utils.garbage import collection_paused
-from mmetl.utils.text import near
+from mmetl.utils.text import near, shown, why_not
 from mmetl.utils.time import now_ms
 
 PROJECT_FILE = "mmetl.yml"
-MARKERS = (PROJECT_FILE, "dodo.py", STATE_DIR)
+MARKERS = (PROJECT_FILE, "dodo.py", f"{STATE_DIR}/state.db")
 
 
 def find_root(start: Path, fallback: Path) -> Path:
     """Return the nearest folder upward from `start` that marks a project, or `fallback`."""
     for folder in (start, *start.parents):
-        if any((folder / m).exists() for m in MARKERS):
+        if any(os.path.exists(folder / m) for m in MARKERS):
             return folder
     return fallback
 
@@ -57,14 +59,22 @@ class Project:
         Raises:
             ConfigError: if `mmetl.yml` is invalid.
         """
-        path = Path(start).resolve()
+        try:
+            path = Path(start).resolve()
+        except OSError as e:
+            raise UsageError(f"the folder that this was started in cannot be used: {why_not(e)}") from e
         folder = path.parent if path.is_file() else path
         root = find_root(folder, folder)
         file = root / PROJECT_FILE
         if not file.exists():
             return cls(root, os.environ if env is None else env)
         if names_root(file):
-            root = (root / read_settings(file).root).resolve()
+            said = read_settings(file).root
+            root = (root / said).resolve()
+            if not root.is_dir():
+                raise ConfigError(
+                    [Problem(f"the root '{said}' of {file} is not a folder", None, "make it, or mend 'root'")]
+                )
         return cls(root, os.environ if env is None else env, file)
 
     @cached_property
@@ -98,10 +108,10 @@ class Project:
         Raises:
             UsageError: if there is none, or more than one could be meant.
         """
-        files = self.pipeline_files() if name is None or not Path(name).is_file() else []
-        if name is not None and Path(name).is_file():
+        files = self.pipeline_files() if name is None or not os.path.isfile(name) else []
+        if name is not None and os.path.isfile(name):
             return Path(name).resolve()
-        if name is not None and (self.root / name).is_file():
+        if name is not None and os.path.isfile(self.root / name):
             return (self.root / name).resolve()
         shown = ", ".join(relative(self.root, f) for f in files)
         if name is None:
@@ -133,7 +143,11 @@ class Project:
         Raises:
             ConfigError: with every problem of the file.
         """
-        key = plan_key(relative(self.root, path), variables or {})
+        try:
+            key = plan_key(relative(self.root, path), variables or {})
+        except UnicodeEncodeError:
+            name = shown(relative(self.root, path))
+            raise ConfigError([Problem(f"the name of '{name}' is not UTF-8", None, "rename it")]) from None
         kept = load_plan(self.store, key, self.files, self.env)
         if kept:
             return kept
@@ -152,6 +166,7 @@ class Project:
         plan = Plan(key, compiled.pipeline, compiled.nodes)
         checks = checks_of(self.files, compiled.files, compiled.env)
         checks["racy"] = any(self._written_since(p, begun_ns) for p in checks["files"])
+        checks["listings"] = dict(compiled.listings)
         checks["path"] = relative(self.root, path)
         with self.store.transaction() as db:
             save_plan(db, plan, compiled.details, compiled.recipes, checks)
@@ -190,11 +205,28 @@ class Project:
         records = {row[0]: Record._make(row) for row in rows}
 
         def lists(task: str) -> Lists:
-            sql = "select input_list, output_list from tasks where pipeline = ? and task = ?"
+            sql = (
+                "select input_list, output_list, m.body from tasks left join manifests m on m.fingerprint = manifest"
+                " where pipeline = ? and task = ?"
+            )
             found = self.store.rows(sql, (plan.pipeline, task))
-            return Lists(*(json.loads(text or "{}") for text in found[0])) if found else NO_LISTS
+            if not found:
+                return NO_LISTS
+            inputs, outputs, body = found[0]
+            files = Manifest.from_json(body).parts if body else ()
+            executable = frozenset(p.path for p in files if p.executable)
+            return Lists(json.loads(inputs or "{}"), json.loads(outputs or "{}"), executable)
 
-        return Facts(plan.pipeline, records, self.files, now_ms=now_ms(), lists=lists, forced=forced)
+        return Facts(
+            plan.pipeline,
+            records,
+            self.files,
+            now_ms=now_ms(),
+            lists=lists,
+            forced=forced,
+            leftovers=find_leftovers(self.store, plan, records),
+            attempts=lambda: attempts(self.store, plan.pipeline),
+        )
 
     def decide(
         self, plan: Plan, names: Iterable[str] | None = None, *, forced: frozenset[str] = frozenset()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+from mmetl.utils.text import shown
+
 Kind = Literal[
     "never_ran",
     "forced",
@@ -14,9 +16,12 @@ Kind = Literal[
     "input_added",
     "input_removed",
     "input_missing",
+    "input_unusable",
     "upstream_changed",
     "output_missing",
     "output_changed",
+    "output_executable",
+    "output_not_executable",
     "cleaned",
     "part_missing",
     "interrupted",
@@ -52,13 +57,16 @@ _TEXT: dict[Kind, str] = {
     "input_added": "{subject} is new",
     "input_removed": "{subject} is gone",
     "input_missing": "input {subject} is missing",
+    "input_unusable": "input {subject} cannot be used: {after}",
     "upstream_changed": "the output of {subject} changed",
     "output_missing": "output {subject} was deleted",
     "output_changed": "output {subject} was changed by something else",
+    "output_executable": "output {subject} was made executable",
+    "output_not_executable": "output {subject} is not executable any more",
     "cleaned": "it was cleaned",
     "part_missing": "{subject} of its parts are missing or damaged",
     "interrupted": "the run that last started it did not finish",
-    "failed": "it failed last time",
+    "failed": "its last run failed",
     "changed_while_running": "an input changed while it ran last time",
     "waits_for": "waits for {subject}",
     "not_cached": "cache: false",
@@ -71,7 +79,11 @@ def text(reason: Reason) -> str:
     """Return a reason in words."""
     if reason.kind == "recipe":
         return _recipe_text(reason)
-    return _TEXT[reason.kind].format(subject=reason.subject, before=reason.before, after=reason.after)
+    if reason.kind == "failed" and reason.subject:
+        return f"its last run failed: {reason.after} (run {reason.subject})"
+    if reason.kind == "interrupted" and reason.subject:
+        return f"run {reason.subject} did not finish it"
+    return _TEXT[reason.kind].format(subject=shown(reason.subject), before=reason.before, after=reason.after)
 
 
 def texts(reasons: tuple[Reason, ...]) -> list[str]:

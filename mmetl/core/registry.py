@@ -16,7 +16,7 @@ from mmetl.core.sources import SourceLoader, import_from_source
 from mmetl.errors import MissingError, ParamError, UsageError
 from mmetl.utils.text import near
 
-__all__ = ["BUILT_IN", "Registry", "import_project_module", "load_function", "register_transform"]
+__all__ = ["BUILT_IN", "Registry", "folders_on_path", "import_project_module", "load_function", "register_transform"]
 
 BUILT_IN = {
     "python.run": "mmetl.transforms.command:PYTHON",
@@ -63,6 +63,11 @@ class Registry:
                 REGISTERED.clear()
                 REGISTERED.update(before)
             for name, registered in found.items():
+                if not all(word.isidentifier() for word in name.split(".")) or "." not in name:
+                    raise ParamError(
+                        f"'{name}' cannot be the name of a transform",
+                        help="join two words by a dot, such as 'local.late'",
+                    )
                 if name in BUILT_IN:
                     raise ParamError(f"'{name}' is a built-in transform", help="register yours under another name")
                 self._own[name] = (registered, path)
@@ -134,12 +139,9 @@ def _import(root: Path, module: str) -> ModuleType:
     if loaded is not None and (file is None or _same(loaded, file)):
         return loaded
     import_from_source(root)
-    folders = [str(file.parent), str(root)] if file else [str(root)]
     if file:
         _refuse_namesakes(root.resolve(), file)
-    for folder in folders:
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+    _search(root, file.parent if file and module.endswith(".py") else None)
     try:
         if file is None:
             return importlib.import_module(name)
@@ -156,6 +158,31 @@ def _import(root: Path, module: str) -> ModuleType:
             help=f"try: python -c 'import {name}' in the project's folder",
         ) from e
     return loaded
+
+
+_added: set[str] = set()  # folders that are on sys.path because of us
+
+
+def _search(root: Path, folder: Path | None) -> None:
+    """Let imports be searched in the project's folder first, then in that of a module named by its path."""
+    top = str(root)
+    if sys.path[:1] != [top]:
+        sys.path[:] = [top, *(p for p in sys.path if p != top)]
+    if folder and str(folder) not in sys.path:
+        _added.add(str(folder))
+        sys.path.insert(1, str(folder))
+
+
+def folders_on_path(root: Path) -> tuple[str, ...]:
+    """Return the project's folders that Python searches by itself, such as `src` of an installed project."""
+    top = root.resolve()
+    found = []
+    for entry in sys.path:
+        folder = Path(entry).resolve()
+        inside = folder.is_relative_to(top) and folder != top and entry not in _added
+        if inside and folder.is_dir() and not any(folder.is_relative_to(p) for p in (sys.prefix, sys.base_prefix)):
+            found.append(folder.relative_to(top).as_posix())
+    return tuple(dict.fromkeys(found))
 
 
 def _refuse_namesakes(root: Path, file: Path) -> None:

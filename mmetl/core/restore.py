@@ -43,7 +43,10 @@ def restorable(project: Project, node: TaskNode, facts: Facts) -> Manifest | Non
 
 def suppose_restored(node: TaskNode, facts: Facts, manifest: Manifest) -> None:
     """Let the facts be as if a task had been restored, so that what needs it can be decided."""
-    facts.files.seen.update({p.path: p.fingerprint for p in manifest.parts if p.path})
+    for part in manifest.parts:
+        if part.path:
+            facts.files.seen[part.path] = part.fingerprint
+            (facts.files.executable.add if part.executable else facts.files.executable.discard)(part.path)
     facts.files.seen.update({part_path(p.fingerprint): p.fingerprint for p in manifest.parts})
     kept = " ".join(dict.fromkeys(p.fingerprint for p in manifest.parts))
     fingerprint = xxh3_hex(manifest.to_json().encode())

@@ -11,7 +11,7 @@ from mmetl.cache.stat_cache import save_file_changes
 from mmetl.contracts.plan import Plan
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
-from mmetl.core.select import forced, select, task_name
+from mmetl.core.select import select, task_name
 from mmetl.observability.runs import Status, TaskRun, new_run_id, record_noop
 from mmetl.utils.garbage import collection_paused
 
@@ -47,7 +47,7 @@ def run(project: Project, path: Path, options: RunOptions, progress: Progress) -
 
     Raises:
         ConfigError: if the pipeline is invalid.
-        UsageError: for a selector that names no task.
+        UsageError: for a selector that is wrong, or selects nothing.
         RefusedError: if another run holds the project, or its state file cannot be used.
     """
     started = time.perf_counter()
@@ -57,10 +57,10 @@ def run(project: Project, path: Path, options: RunOptions, progress: Progress) -
 
 def _run(project: Project, path: Path, options: RunOptions, progress: Progress, started: float) -> RunResult:
     plan = project.plan(path, options.variables)
-    selected = select(plan, options.select)
+    selected, forced = select(project, plan, options)
     options = options._replace(allow_shrink=frozenset(task_name(plan, t) for t in options.allow_shrink))
     version = project.store.version()
-    facts, decisions = project.decide(plan, selected, forced=forced(plan, options, selected))
+    facts, decisions = project.decide(plan, selected, forced=forced)
     if all(d.freshness == "fresh" for d in decisions.values()):
         return _noop(project, plan, options, selected, started)
     from mmetl.core.work import Work, work_off  # imports doit

@@ -1,39 +1,43 @@
-"""Which tasks a command means."""
+"""Which tasks a command means. Asking for everything imports nothing of the selector language."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
+from typing import NamedTuple
 
 from mmetl.contracts.plan import Plan
-from mmetl.core.dag import downstream, upstream
 from mmetl.core.options import RunOptions
-from mmetl.errors import UsageError
-from mmetl.utils.text import near
+from mmetl.core.project import Project
 
 
-def select(plan: Plan, wanted: Sequence[str]) -> list[str]:
-    """Return the selected tasks in the plan's order; all of them when nothing is asked for.
+class Chosen(NamedTuple):
+    """The tasks of a command in the plan's order, and those of them to run by force."""
 
-    Args:
-        plan: the plan.
-        wanted: task names; `+name` adds all that it needs, `name+` all that needs it. A name may be written
-            `pipeline:task`.
+    tasks: list[str]
+    forced: frozenset[str]
+
+
+def select(project: Project, plan: Plan, options: RunOptions) -> Chosen:
+    """Return the tasks that the options mean: all of them when nothing is asked for.
+
+    `--force` is for what the selectors name, not for what their graph operators add.
 
     Raises:
-        UsageError: for a name that no task has.
+        UsageError: for a selector that is wrong, or names what there is not; for a selection of nothing.
     """
-    if not wanted:
-        return list(plan.tasks)
-    needs = {n: (*node.tables, *node.after) for n, node in plan.tasks.items()}
-    found: set[str] = set()
-    for selector in wanted:
-        name = task_name(plan, selector.strip("+"))
-        found.add(name)
-        if selector.startswith("+"):
-            found |= upstream(needs, [name])
-        if selector.endswith("+"):
-            found |= downstream(needs, [name])
-    return [n for n in plan.tasks if n in found]
+    retried, asks = options.retry, options.select or options.exclude
+    if retried is None and not asks:
+        return Chosen(list(plan.tasks), frozenset(plan.tasks if options.force else ()))
+    tasks: Collection[str] = plan.tasks if retried is None else retried.tasks
+    named: Collection[str] = plan.tasks if options.force else ()
+    if asks and (retried is None or options.force):
+        from mmetl.core.selectors.asked import ask
+
+        asked = ask(project, plan, options.select, options.exclude)
+        tasks = asked.tasks() if retried is None else tasks
+        named = asked.named() if options.force else ()
+    chosen = [t for t in plan.tasks if t in tasks]
+    return Chosen(chosen, frozenset(named).intersection(chosen))
 
 
 def task_name(plan: Plan, name: str) -> str:
@@ -41,17 +45,6 @@ def task_name(plan: Plan, name: str) -> str:
     short = name.removeprefix(f"{plan.pipeline}:")
     if short in plan.tasks:
         return short
-    close = near(short, plan.tasks)
-    some = ", ".join(list(plan.tasks)[:8])
-    raise UsageError(
-        f"no task is called '{name}' in the pipeline '{plan.pipeline}'",
-        help=f"did you mean '{close}'?" if close else f"tasks: {some}",
-    )
+    from mmetl.core.selectors.evaluate import unknown_task
 
-
-def forced(plan: Plan, options: RunOptions, selected: Sequence[str]) -> frozenset[str]:
-    """Return the tasks to run by force: those named, not those that `+` added; all when none is named."""
-    if not options.force:
-        return frozenset()
-    named = {s.strip("+").removeprefix(f"{plan.pipeline}:") for s in options.select}
-    return frozenset(n for n in selected if n in named or not named)
+    raise unknown_task(plan, name)

@@ -6,6 +6,7 @@ same second would run the code that it replaced, and mmETL would record the old 
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Mapping
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
@@ -18,6 +19,7 @@ from mmetl.cache.fingerprints import FileCache
 _PACKAGES = ("site-packages", "dist-packages")
 _own = str(Path(mmetl.__file__).parent)
 _roots: set[str] = set()
+_imported: dict[str, bytes] = {}  # file -> the text that was compiled last
 
 
 class SourceLoader(SourceFileLoader):
@@ -26,7 +28,9 @@ class SourceLoader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         """Return the code of the text as it is now."""
         path = self.get_filename(fullname)
-        code: CodeType = self.source_to_code(self.get_data(path), path)
+        text = self.get_data(path)
+        code: CodeType = self.source_to_code(text, path)
+        _imported[path] = bytes(text)
         return code
 
 
@@ -46,6 +50,35 @@ def import_from_source(root: Path) -> None:
     sys.path_hooks.insert(0, hook)
     for folder in [f for f in sys.path_importer_cache if _below(f, top)]:
         del sys.path_importer_cache[folder]
+
+
+def forget_edited(root: Path) -> None:
+    """Let the modules of a project be imported anew, if any is not what its file says; for processes that live on.
+
+    All of them go: each may hold what it took from another. One that was imported before mmETL could see its text counts
+    as edited. The program that is running, and installed packages, stay.
+    """
+    top = str(root.resolve())
+    own = {
+        name: file
+        for name, module in list(sys.modules.items())
+        if (file := getattr(module, "__file__", None))
+        and name != "__main__"
+        and _below(file, top)
+        and not _below(file, _own)
+        and not any(p in file for p in _PACKAGES)
+    }
+    if any(_imported.get(file) != _text_of(file) for file in own.values()):
+        for name in own:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+
+
+def _text_of(file: str) -> bytes | None:
+    try:
+        return Path(file).read_bytes()
+    except OSError:
+        return None
 
 
 def _below(folder: str, top: str) -> bool:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gc
 import signal
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType
 from typing import NamedTuple
 
 from mmetl.contracts.plan import Plan
-from mmetl.core.build import Session, run_tasks
-from mmetl.core.dag import downstream
+from mmetl.core.build import run_tasks
 from mmetl.core.decide import Decision, Facts
 from mmetl.core.executor import Executor
+from mmetl.core.leftovers import remove_leftovers
 from mmetl.core.options import RunOptions
+from mmetl.core.outcomes import never_ran
 from mmetl.core.project import Project
 from mmetl.core.run import Progress
+from mmetl.core.session import Session
 from mmetl.observability.logs import routed_output
 from mmetl.observability.runs import Status, TaskRun
 
@@ -76,11 +79,13 @@ def _run(session: Session, work: Work, progress: Progress) -> Status:
     progress.begin(work.plan.pipeline, executor.run_id, len(stale), len(work.selected) - len(stale))
     certain = [n for n in stale if work.decisions[n].freshness == "stale"]
     executor.invalidate(work.plan, work.facts, certain)
+    remove_leftovers(work.project.store, work.facts, certain, executor.run_id)
     executor.load_details(work.plan, stale)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     gc.enable()
-    signal.signal(signal.SIGTERM, _interrupt)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         with routed_output():
             run_tasks(session, work.plan, stale, work.options, progress)
@@ -91,10 +96,6 @@ def _run(session: Session, work: Work, progress: Progress) -> Status:
 
 
 def _left(plan: Plan, stale: Iterable[str], executor: Executor) -> list[TaskRun]:
-    """Return the tasks that never ran: blocked by a failure upstream, or skipped because the run stopped."""
-    outcomes = {t: r.outcome for (_, t), r in executor.outcomes.items()}
-    needs = {n: (*node.tables, *node.after) for n, node in plan.tasks.items()}
-    below = downstream(needs, [t for t, o in outcomes.items() if o == "failed"])
-    left = [TaskRun(n, "blocked" if n in below else "skipped") for n in stale if n not in outcomes]
-    # Tasks that doit found fresh late have committed nothing; they get their row with these.
-    return left + [r for (_, t), r in executor.outcomes.items() if r.outcome == "fresh"]
+    """Return the tasks that have no row yet: those that never ran, and those that doit found fresh late."""
+    outcomes = {t: r for (_, t), r in executor.outcomes.items()}
+    return never_ran(plan, stale, outcomes) + [r for r in outcomes.values() if r.outcome == "fresh"]

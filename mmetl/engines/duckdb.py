@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from mmetl.cache.arrow_types import arrow_schema
-from mmetl.contracts.transform import Table
+from mmetl.contracts.transform import Input, Table
 from mmetl.errors import TaskError, Where
 
 BATCH_ROWS = 8192  # small, so that a batch of long documents stays far below Arrow's 2 GB for one column
@@ -96,22 +97,24 @@ class Session:
 def session(
     scratch: Path,
     *,
-    tables: Mapping[str, Table] | None = None,
+    tables: Mapping[str, Input] | None = None,
     files: Mapping[Path, str] | None = None,
     writes: Sequence[Path] = (),
     threads: int = 1,
     memory_limit: str | None = None,
+    canonical: bool = False,
     on_cancel: Callable[[Callable[[], None]], None] | None = None,
 ) -> Iterator[Session]:
     """Open a session in which the same query always gives the same answer: no files but these, no clock zone but UTC.
 
     Args:
         scratch: folder for what does not fit into memory.
-        tables: alias -> table; each becomes a view.
+        tables: alias -> table or view; each becomes a view.
         files: further files that may be read -> what messages call them.
         writes: files that may be written.
         threads: how many threads queries may use.
         memory_limit: such as `2GB`, above which queries spill; None: DuckDB's default, 80 % of the machine's memory.
+        canonical: give the rows of a table in an order, and plan queries in a way, that its buckets have no part in.
         on_cancel: registers a function that interrupts the session.
     """
     tables, files = tables or {}, files or {}
@@ -120,16 +123,27 @@ def session(
         opened = Session(connection, {str(path): name for path, name in files.items()})
         if on_cancel is not None:
             on_cancel(opened.stop)
-        allowed = [*(p for t in tables.values() for p in t.paths), *files, *writes]
+        allowed = [*(p for t in leaves(tables.values()) for p in t.paths), *files, *writes]
         with opened._errors(""):  # noqa: SLF001 - the session is being built here
             for setting in _settings(scratch, allowed, memory_limit):
                 connection.execute(f"set {setting}")
-            for alias, table in tables.items():
-                _add_table(connection, alias, table)
+            if canonical:
+                # Statistics are those of single files: with them, how groups are hashed would depend on the buckets.
+                connection.execute("set disabled_optimizers='statistics_propagation'")
+            _add(connection, tables, itertools.count(), canonical=canonical)
             connection.execute("set lock_configuration=true")
         yield opened
     finally:
         connection.close()
+
+
+def leaves(inputs: Iterable[Input]) -> Iterator[Table]:
+    """Yield the tables that inputs consist of: themselves, and those below views."""
+    for found in inputs:
+        if isinstance(found, Table):
+            yield found
+        else:
+            yield from leaves(found.inputs.values())
 
 
 def quote(name: str) -> str:
@@ -194,7 +208,9 @@ def _where(message: str, text: str) -> Where | None:
     shown, below = found[2], message[found.end() + 1 :]
     caret = below.find("^") - len(f"LINE {found[1]}: ")
     core = shown.removeprefix("...").removesuffix("...")
-    for number, line in enumerate(text.splitlines(), 1):
+    # The text is run inside of another query, which begins one line above it.
+    lines = sorted(enumerate(text.splitlines(), 1), key=lambda line: abs(line[0] + 1 - int(found[1])))
+    for number, line in lines:
         if core in line:
             column = line.index(core) + caret - (len(shown) - len(shown.removeprefix("..."))) + 1
             return Where("sql", number, max(column, 1), line)
@@ -215,7 +231,22 @@ def _settings(scratch: Path, allowed: Sequence[Path], memory_limit: str | None) 
     yield "enable_external_access=false"
 
 
-def _add_table(connection: duckdb.DuckDBPyConnection, alias: str, table: Table) -> None:
+def _add(
+    connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Input], numbers: Iterator[int], *, canonical: bool
+) -> None:
+    """Make inputs readable by name. What a view reads gets names of its own, which only the view sees by its aliases."""
+    for name, found in inputs.items():
+        if isinstance(found, Table):
+            _add_table(connection, name, found, canonical=canonical)
+            continue
+        below = {alias: f"__mmetl_{next(numbers)}" for alias in found.inputs}
+        _add(connection, {below[alias]: t for alias, t in found.inputs.items()}, numbers, canonical=canonical)
+        aliases = ", ".join(f"{quote(a)} as not materialized (from {quote(b)})" for a, b in below.items())
+        query = f"{f'with {aliases} ' if aliases else ''}select * from (\n{found.manifest.sql}\n)"
+        connection.execute(f"create view {quote(name)} as {query}")
+
+
+def _add_table(connection: duckdb.DuckDBPyConnection, alias: str, table: Table, *, canonical: bool) -> None:
     # A view reads only the columns and row groups that a query needs.
     columns = table.manifest.columns
     if not table.paths:
@@ -228,8 +259,22 @@ def _add_table(connection: duckdb.DuckDBPyConnection, alias: str, table: Table) 
         connection.register("__mmetl_types", arrow_schema(fixed).empty_table())
         types = connection.execute('describe from "__mmetl_types"').fetchall()
         replaced = f" replace ({', '.join(f'cast({quote(n)} as {t}) as {quote(n)}' for n, t, *_ in types)})"
-    parts = f"read_parquet({file_list(table.paths)}, hive_partitioning=false)"
-    connection.execute(f"create view {quote(alias)} as select *{replaced} from {parts}")
+    # Left to itself, DuckDB guesses the number of rows from the first file, and joins accordingly.
+    options = f"hive_partitioning=false, explicit_cardinality={table.manifest.rows}"
+    parts = f"read_parquet({file_list(table.paths)}, {options})"
+    order = _order(table) if canonical else ""
+    connection.execute(f"create view {quote(alias)} as select *{replaced} from {parts}{order}")
+
+
+def _order(table: Table) -> str:
+    """Return the ORDER BY that makes the rows of a keyed table come as if it were one bucket."""
+    if not table.manifest.key:
+        return ""
+    if table.manifest.buckets > 1:
+        return " order by " + ", ".join(quote(k) for k in table.manifest.key)
+    # They lie in their order; but a plan without a sort could be another plan.
+    place = ("file_index", "file_row_number")
+    return "" if any(c.name.lower() in place for c in table.manifest.columns) else f" order by {', '.join(place)}"
 
 
 def _small(text: str) -> str:

@@ -21,6 +21,9 @@ _RESERVED = words(
     " over partition pivot qualify recursive returning right select some symmetric table then to trailing true union unpivot"
     " using values when where window with"
 )
+# Words that DuckDB allows as names: where they are keywords, they stand after, or before, another word.
+_AFTER = {"over": ")", "recursive": "with"}
+_BEFORE = {"exists": "(", "partition": "by", "values": "("}
 _OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _AFTER_ORDER = {"limit", "offset", "fetch", "using"}
@@ -30,6 +33,7 @@ _TOUCHING = {
     TokenType.STRING,
     TokenType.VAR,
 }  # `x'ab'`, `.5`, `0x1f`: something else when written apart
+NAME_LENGTH = 63  # of a task's name
 _FILE = re.compile(r"[/*?:]|\.[A-Za-z0-9]+$")
 _EXTENSIONS = {"csv", "tsv", "txt", "json", "ndjson", "jsonl", "parquet", "db", "sqlite", "xlsx", "gz", "duckdb"}
 
@@ -47,6 +51,7 @@ class Analysis:
     """What the text of one query tells.
 
     Attributes:
+        start: characters before `body`.
         body: the query without the semicolon and the comments around it.
         canonical: the same for texts that differ in comments, white space and the case of keywords only.
         tables: tables read, each name once; names of CTEs and aliases are not among them.
@@ -55,6 +60,7 @@ class Analysis:
         ties_at: characters of `body` before the place where `break_ties` adds columns; None: nothing to add.
     """
 
+    start: int
     body: str
     canonical: str
     tables: tuple[Mention, ...]
@@ -90,6 +96,7 @@ def analyse(sql: str, *, volatile: bool = False, exact: Collection[str] = frozen
     start = tokens[0].start
     ordered, ties_at = _order(tokens)
     return Analysis(
+        start=start,
         body=sql[start : tokens[-1].end + 1],
         canonical=_canonical(sql, tokens),
         tables=tuple(tables.values()),
@@ -147,14 +154,30 @@ def _canonical(sql: str, tokens: Sequence[Token]) -> str:
     for n, token in enumerate(tokens):
         text = sql[token.start : token.end + 1]
         before = tokens[n - 1] if n else None
-        name = before is not None and before.token_type in {TokenType.ALIAS, TokenType.DOT}
-        if not name and all(word in _RESERVED for word in text.lower().split()):
+        if all(word in _RESERVED for word in text.lower().split()) and not _is_name(tokens, n):
             text = " ".join(text.lower().split())
         touches = (
             before and before.end + 1 == token.start and token.token_type in _TOUCHING and before.token_type in _PREFIX
         )
         out.append(text if before is None or touches else f" {text}")
     return "".join(out)
+
+
+def _is_name(tokens: Sequence[Token], n: int) -> bool:
+    """Tell whether a word stands where a name may stand, so that its case may be that of a column or a field.
+
+    A keyword taken for a name costs a run when its case is changed; a name taken for a keyword would cost a wrong result.
+    """
+    before = tokens[n - 1] if n else None
+    after = tokens[n + 1] if n + 1 < len(tokens) else None
+    if before and before.token_type in {TokenType.ALIAS, TokenType.DOT}:
+        return True
+    if after and after.token_type in {TokenType.COLON, TokenType.COLON_EQ, TokenType.FARROW}:
+        return True
+    word = tokens[n].text.lower()
+    if word in _AFTER:
+        return before is None or before.text.lower() != _AFTER[word]
+    return word in _BEFORE and (after is None or after.text.lower() != _BEFORE[word])
 
 
 def _tables(node: exp.Expr, hidden: frozenset[str]) -> Iterator[Mention]:
@@ -191,7 +214,8 @@ def _not_a_task(name: str, offset: int) -> ParamError:
 
 def _file(path: str, offset: int) -> ParamError:
     words = re.findall(r"[a-z0-9]+", re.sub(r"\.[^/]*$", "", path).rsplit("/", 1)[-1].lower())
-    task = "_".join(words).lstrip("0123456789") or "rows"
+    task = "_".join(words).lstrip("0123456789_")[:NAME_LENGTH] or "rows"
+    task += "_rows" if task in _RESERVED else ""
     return ParamError(
         f"a query cannot read the file '{path}' itself: a change of the file would go unseen",
         help=f"add a task `{task}: {{transform: tabular.read, params: {{path: {path}}}}}` and write: from {task}",
@@ -323,6 +347,8 @@ def _structure(tokens: Sequence[Token], tree: exp.Expr, *, ordered: bool) -> Ite
     if any(True for _ in tree.find_all(exp.TableSample)):
         yield "a sample takes any rows"
     texts = [t.text.lower() for t in tokens]
+    if "collate" in texts:
+        yield "COLLATE takes any of the texts that it holds equal"
     if "summarize" in texts:
         yield "SUMMARIZE estimates"
     if ("using", "key") in itertools.pairwise(texts):

@@ -12,7 +12,9 @@ from typing import Any, Literal, NamedTuple
 from mmetl.cache.lock import RunLock
 from mmetl.cache.store import Store
 from mmetl.errors import UsageError
+from mmetl.observability.attempts import decided_stale
 from mmetl.utils.hashing import fingerprint_json
+from mmetl.utils.text import shown
 from mmetl.utils.time import now_ms
 
 Status = Literal["succeeded", "failed", "running", "crashed", "cancelled"]
@@ -89,9 +91,7 @@ def _insert(
         "insert or replace into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (run_id, pipeline, status, os.getpid(), now, now, ended, json.dumps(dict(arguments)), key),
     )
-    db.execute(
-        "delete from runs where id in (select id from runs order by started_ms desc limit -1 offset ?)", (KEPT_RUNS,)
-    )
+    db.execute("delete from runs where id in (select id from runs order by rowid desc limit -1 offset ?)", (KEPT_RUNS,))
 
 
 def end_run(db: sqlite3.Connection, run_id: str, status: Status) -> None:
@@ -134,6 +134,20 @@ def kept_leftovers(store: Store, run_id: str) -> list[str]:
     return [json.loads(data)["path"] for (data,) in rows]
 
 
+def last_busy_run(store: Store, pipeline: str | None = None) -> str | None:
+    """Return the id of the latest run that had something to do, of one pipeline or of any; None if there is none.
+
+    A run of doit's own may be of several pipelines.
+    """
+    sql = (
+        "select id from runs where (? is null or instr(', ' || pipeline || ',', ', ' || ? || ','))"
+        " and exists (select 1 from events where run_id = runs.id and kind = 'decided')"
+        " order by started_ms desc, runs.rowid desc limit 1"
+    )
+    found = store.rows(sql, (pipeline, pipeline))
+    return found[0][0] if found else None
+
+
 def find_run(store: Store, wanted: str | None) -> Run | None:
     """Return a run with its tasks: the latest, or the one whose id starts with `wanted`; None if nothing ever ran.
 
@@ -142,10 +156,11 @@ def find_run(store: Store, wanted: str | None) -> Run | None:
     """
     columns = "id, pipeline, status, pid, started_ms, heartbeat_ms, ended_ms, arguments, selected"
     if wanted is None:
-        found = store.rows(f"select {columns} from runs order by started_ms desc, rowid desc limit 1")
+        found = store.rows(f"select {columns} from runs order by rowid desc limit 1")
         if not found:
             return None
     else:
+        wanted = shown(wanted)
         found = store.rows(f"select {columns} from runs where substr(id, 1, ?) = ?", (len(wanted), wanted))
         found = [r for r in found if r[0] == wanted] or found
         if len(found) != 1:
@@ -163,7 +178,7 @@ def _no_such_run(store: Store, wanted: str, several: list[str]) -> UsageError:
         return UsageError(f"several runs start with '{wanted}'", help="write more of it: " + ", ".join(several[:5]))
     import difflib
 
-    ids = [r[0] for r in store.rows("select id from runs order by started_ms desc")]
+    ids = [r[0] for r in store.rows("select id from runs order by rowid desc")]
     close = difflib.get_close_matches(wanted, ids, n=3, cutoff=0.0)
     return UsageError(
         f"no run has the id '{wanted}'", help="nearest: " + ", ".join(close) if close else "nothing ran here yet"
@@ -172,17 +187,14 @@ def _no_such_run(store: Store, wanted: str, several: list[str]) -> UsageError:
 
 def _tasks(store: Store, run_id: str, selected: str) -> tuple[TaskRun, ...]:
     """Return the run's tasks in plan order; those without a row were fresh, or never got their turn."""
-    rows = store.rows(
-        "select task, outcome, reasons, rows, bytes, seconds, error from task_runs where run_id = ?", (run_id,)
-    )
-    known = {r[0]: TaskRun(r[0], r[1], tuple(json.loads(r[2])), *r[3:]) for r in rows}
+    columns = "outcome, reasons, rows, bytes, seconds, error"
+    rows = store.rows(f"select pipeline, task, {columns} from task_runs where run_id = ?", (run_id,))
     names = store.rows("select names from task_lists where key = ?", (selected,))
-    order: list[str] = json.loads(names[0][0]) if names else sorted(known)
-    worked_on = _decided_stale(store, run_id)
+    order: list[str] = json.loads(names[0][0]) if names else sorted(r[1] for r in rows)
+    full = any(":" in n for n in order)  # a plain doit run of several pipelines
+    known = {}
+    for pipeline, task, outcome, reasons, *numbers in rows:
+        name = f"{pipeline}:{task}" if full else task
+        known[name] = TaskRun(name, outcome, tuple(json.loads(reasons)), *numbers)
+    worked_on = set(decided_stale(store, run_id))
     return tuple(known.get(n) or TaskRun(n, "skipped" if n in worked_on else "fresh") for n in order)
-
-
-def _decided_stale(store: Store, run_id: str) -> set[str]:
-    """Return the tasks that a run set out to do; an event says which."""
-    found = store.rows("select data from events where run_id = ? and kind = 'decided'", (run_id,))
-    return set(json.loads(found[0][0])["stale"]) if found else set()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import time
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +15,7 @@ from mmetl.contracts.transform import Declaration, Job, Scope
 from mmetl.errors import ParamError, TaskError
 
 STOP_S = 5.0  # how long a stopped command may clean up before it is killed
+REST_S = 0.3  # and then what it had started; the dead may stay in sight until somebody asks for them
 TAIL_LINES = 3  # of the log, in the error of a failed command
 TAIL_CHARACTERS = 1000
 
@@ -64,12 +67,13 @@ class Shell(_Command):
         """Run the command. Raises TaskError if it cannot be started or does not exit with 0."""
         command = job.params.command
         argv = ["sh", "-c", command] if isinstance(command, str) else command
+        log = job.log.fileno()
         try:
             process = subprocess.Popen(
                 argv,
                 cwd=job.root,
                 stdin=subprocess.DEVNULL,
-                stdout=job.log.fileno(),
+                stdout=log,
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
@@ -87,15 +91,21 @@ class Shell(_Command):
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a command and what it started: by request, then by force."""
-    for sig, wait_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, STOP_S)):
-        if process.poll() is not None:
-            return
-        try:
-            os.killpg(process.pid, sig)
-            process.wait(wait_s)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
+    """End a command and what it started: by request, then by force; for whoever asks again, by force at once."""
+    if process.poll() is not None:
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+        with contextlib.suppress(KeyboardInterrupt):
+            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+                end = time.monotonic() + REST_S
+                while time.monotonic() < end:
+                    os.killpg(process.pid, 0)
+                    time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_S)
 
 
 def _tail(job: Job) -> str:

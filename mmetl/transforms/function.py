@@ -73,7 +73,7 @@ class FunctionTransform:
 
     def run(self, job: Job) -> Made:
         """Call the function and keep the rows that it returns. Raises TaskError at the function's own line."""
-        given = {"inputs": {a: whole_table(t) for a, t in job.inputs.items()}, "params": job.params}
+        given = {"inputs": {a: whole_table(job, t) for a, t in job.inputs.items()}, "params": job.params}
         try:
             result = self.function(**{k: v for k, v in given.items() if k in self.takes})
         except MmetlError:

@@ -21,6 +21,32 @@ def _near(name: str, choices: tuple[str, ...]) -> str | None:
     return folded[found[0]] if found else None
 
 
+def shown(text: str) -> str:
+    r"""Return a text on one line, as it can be printed anywhere: bytes of a name that are not UTF-8 are written as such.
+
+    >>> shown("a b.txt"), shown("a\nb"), shown("a\udcff")
+    ('a b.txt', 'a\\nb', 'a\\xff')
+    """
+    if text.isprintable():
+        return text
+    known = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in known)
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether a text from the operating system holds no bytes that are not UTF-8."""
+    return text.isascii() or not any("\udc80" <= c <= "\udcff" for c in text)
+
+
+def why_not(error: OSError) -> str:
+    """Say in plain words what the operating system refused.
+
+    >>> why_not(FileNotFoundError(2, "No such file or directory"))
+    'no such file or directory'
+    """
+    return (error.strerror or str(error)).lower()
+
+
 def either(words: Iterable[str]) -> str:
     """Join alternatives.
 

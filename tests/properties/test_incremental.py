@@ -57,6 +57,7 @@ class World:
         self.globs = {"low": "src/[ab]*.txt"}
         self.suffixes = {"low": "!"}
         self.shell = {"words": "cat"}
+        self.places = {"words": "words.sh", "count": "count.sh"}
         self.merged = "merged"
         for name in ("a", "b", "c"):
             self.write(name, f"{name}\n")
@@ -79,12 +80,16 @@ class World:
             tasks[f"t_{name}"] = {"transform": "python.run", "params": params}
         for name, command in self.shell.items():
             ins = [f"out/{n}.txt" for n in self.globs]
-            text = f"cat {' '.join(ins)} src/*.txt | {command} > out/{name}.sh"
-            params = {"command": text, "inputs": [*ins, "src/*.txt"], "outputs": [f"out/{name}.sh"]}
+            out = f"out/{self.places[name]}"
+            text = f"cat {' '.join(ins)} src/*.txt | {command} > {out}"
+            params = {"command": text, "inputs": [*ins, "src/*.txt"], "outputs": [out]}
             tasks[f"s_{name}"] = {"transform": "shell.run", "params": params}
-        ins = [f"out/{n}.sh" for n in self.shell]
+        ins = [f"out/{self.places[n]}" for n in self.shell]
         params = {"command": ["sh", "-c", f"sort {' '.join(ins)} > out/all"], "inputs": ins, "outputs": ["out/all"]}
         tasks[self.merged] = {"transform": "shell.run", "params": params}
+        lines = {"path": "out/*.sh", "format": "csv", "header": False, "names": ["line"], "types": {"line": "VARCHAR"}}
+        tasks["lines"] = {"transform": "tabular.read", "params": lines}
+        tasks["listed"] = {"transform": "tabular.write", "inputs": ["lines"], "params": {"path": "out/lines.ndjson"}}
         write_pipeline(self.root, tasks)
 
     def listed(self, glob: str) -> list[str]:
@@ -128,6 +133,11 @@ def drop_shell(world: World, name: str) -> None:
         world.shell.pop(name, None)
 
 
+def move(world: World, name: str, place: str) -> None:
+    """Let a shell task write another file: the old one must feed nobody."""
+    world.places[name] = f"{name}{place}"
+
+
 def rename(world: World, name: str) -> None:
     world.merged = name
 
@@ -156,6 +166,7 @@ EDITS = st.one_of(
     edit(drop_task, TASKS),
     edit(set_shell, SHELLS, st.sampled_from(["cat", "wc -l", "sort -u"])),
     edit(drop_shell, SHELLS),
+    edit(move, SHELLS, st.sampled_from([".sh", "2.sh", ".other"])),
     edit(rename, st.sampled_from(["merged", "final"])),
     edit(tamper, OUTPUTS),
     edit(remove_output, OUTPUTS),

@@ -141,7 +141,7 @@ def test_task_is_invalidated_before_its_action(empty: Project) -> None:
     child.communicate()
     empty.write("in.txt", "quick")
     said = empty.fast("why", "a").out.splitlines()
-    assert said[:2] == ["p:a is stale", "  - the run that last started it did not finish"]
+    assert said[:2] == ["p:a is stale", f"  - run {empty.fast('status', '--json').json()['run_id']} did not finish it"]
     assert empty.run() == {"a": "ran"}
 
 
@@ -203,7 +203,10 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "unlike any task": (["why", "zzz"], "error: no task is called 'zzz'\nhelp: mmetl dry-run lists the tasks\n"),
     "unknown selection": (
         ["run", "--select", "+secnd"],
-        "error: no task is called 'secnd' in the pipeline 'p'\nhelp: did you mean 'second'?\n",
+        (
+            "--select:1:2: error: no task is called 'secnd' in the pipeline 'p'\n   1 | +secnd\n     |  ^\n"
+            "help: did you mean 'second'?\n"
+        ),
     ),
     "unknown pipeline": (
         ["run", "pipelin"],
@@ -230,7 +233,7 @@ def test_unknown_variable(project: Project) -> None:
     """A variable that the pipeline does not have is a mistake, not an addition."""
     project.edit("pipeline.yaml", "tasks:", "vars: {word: 1}\ntasks:")
     done = project.fast("run", "--var", "wrd=2")
-    assert done.code == 3
+    assert done.code == 2
     assert done.err == (
         "error: --var sets 'wrd', but the pipeline has no such var\nhelp: did you mean 'word'? vars: word\n"
     )
@@ -343,7 +346,7 @@ def test_bare_run_equals_the_typer_path(project: Project, prepare: Callable[[Pro
 def test_every_command_has_help_with_an_example(empty: Project) -> None:
     """A sentence and a runnable example each."""
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    assert sorted(commands) == ["clean", "dry-run", "forget", "gc", "run", "show", "status", "validate", "why"]
+    assert {"clean", "dry-run", "forget", "gc", "retry", "run", "show", "status", "validate", "why"} <= set(commands)
     for name, command in commands.items():
         assert re.search(rf"Example: mmetl {name}\b", command.help), name
         assert all(p.help for p in command.params), name
@@ -364,3 +367,96 @@ def test_module_and_version(empty: Project) -> None:
     """`python -m mmetl` is the same program."""
     assert empty.command("python", "-m", "mmetl", "--version").out == empty.mmetl("--version").out
     assert empty.mmetl("--version").out.startswith("mmetl ")
+
+
+STUBBORN = """\
+  a: {transform: shell.run, params: {command: "trap '' TERM; echo $$ > a.tmp; mv a.tmp a.pid; sleep 60; sleep 60"}}
+  b: {transform: shell.run, params: {command: "trap '' TERM; echo $$ > b.tmp; mv b.tmp b.pid; sleep 60; sleep 60"}}
+"""
+
+
+def living_groups() -> set[str]:
+    """Return the groups of all processes that are not dead yet; a dead one may wait for its parent."""
+    done = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True)
+    return {group for group, state in map(str.split, done.stdout.splitlines()) if not state.startswith("Z")}
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_second_interrupt_leaves_no_command(empty: Project, jobs: str, sig: signal.Signals) -> None:
+    """A command that ignores the request is ended by force, at once where somebody asks again."""
+    empty.tasks(STUBBORN)
+    process = empty.start("run", "--jobs", jobs)
+    pids = [empty.root / f"{name}.pid" for name in ("a", "b")[: int(jobs)]]
+    wait_for(lambda: all(p.exists() for p in pids))
+    begun = time.monotonic()
+    for _ in range(3):
+        process.send_signal(sig)
+        time.sleep(0.2)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert time.monotonic() - begun < 4
+    groups = {pid.read_text().strip() for pid in pids}
+    wait_for(lambda: groups.isdisjoint(living_groups()), 2)
+    assert empty.fast("status", "--json").json()["status"] == "cancelled"
+
+
+VARS = """\
+version: 1
+name: p
+vars: {delay: 15, word: x}
+tasks:
+  a: {transform: shell.run, params: {command: "echo ${var:delay} ${var:word}"}}
+"""
+ONE_VALUE = "expected true or false, a number or text\nhelp: a text is written --var '{name}=\"...\"'\n"
+BAD_VARS = {
+    "list": ("word=[1]", "--var word is a list, " + ONE_VALUE.format(name="word")),
+    "mapping": ("word={a: b}", "--var word is a mapping, " + ONE_VALUE.format(name="word")),
+    "nothing": ("word=", "--var word is empty, " + ONE_VALUE.format(name="word")),
+    "null": ("delay=~", "--var delay is empty, " + ONE_VALUE.format(name="delay")),
+    "no end": ("delay=.inf", "--var delay is not a finite number, " + ONE_VALUE.format(name="delay")),
+    "unknown": (
+        "wrod=1",
+        "--var sets 'wrod', but the pipeline has no such var\nhelp: did you mean 'word'? vars: delay, word\n",
+    ),
+    "no value": ("word", "--var 'word' has no value\nhelp: write --var name=value\n"),
+    "not UTF-8": ("word=\udcff", "--var word is not UTF-8\n"),
+}
+
+
+@pytest.mark.parametrize(("pair", "said"), BAD_VARS.values(), ids=BAD_VARS.keys())
+@pytest.mark.parametrize("command", ["validate", "dry-run", "run"])
+def test_wrong_variables(empty: Project, command: str, pair: str, said: str) -> None:
+    """What YAML would not take as a var is a wrong command line."""
+    empty.write("pipeline.yaml", VARS)
+    done = empty.fast(command, "--var", pair)
+    assert (done.code, done.out, done.err) == (2, "", f"error: {said}")
+
+
+@pytest.mark.parametrize(
+    "pair",
+    ["word=[1", "word='[1]'", 'word=""', "delay=2.5", "delay=true", "word=a b", "word=see: b", "word=- b", "word=no"],
+)
+def test_good_variables(empty: Project, pair: str) -> None:
+    empty.write("pipeline.yaml", VARS)
+    assert empty.fast("run", "--var", pair).code == 0
+
+
+def test_problems_of_the_file_come_first(empty: Project) -> None:
+    """With a file that is wrong as well, all is told at once."""
+    empty.write("pipeline.yaml", VARS.replace("shell.run", "[]"))
+    done = empty.fast("validate", "--var", "wrod=1")
+    assert done.code == 3
+    assert "--var sets 'wrod'" in done.err
+    assert "pipeline.yaml:5:18: error: " in done.err
+
+
+def test_one_is_not_several(empty: Project) -> None:
+    empty.tasks("  a: {transform: shell.run, params: {command: 'echo > a', outputs: [a]}}\n")
+    assert empty.fast("validate").out == "p: valid, 1 task\n"
+    assert empty.fast("dry-run").out.splitlines()[1] == "p: 1 of 1 task has work to do or waits for it"
+    assert empty.fast("run").code == 0
+    assert empty.fast("clean").out == "1 file removed; the next run restores those of current tasks\n"
+    assert empty.fast("forget", "a").out == "1 task forgotten; the next run computes it\n"
+    assert empty.fast("gc").out.startswith("0 builds and 1 part removed, ")

@@ -1,313 +1,269 @@
-"""What a piece of project code reaches: names followed through modules until nothing new is found."""
+"""What a piece of project code reaches: names, and what the imports that they cause do to the objects behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from mmetl.cache.code.finder import Finder, Found
+from mmetl.cache.code.effects import Called, changes_its_object, is_pure, uses_arguments
+from mmetl.cache.code.finder import Finder
+from mmetl.cache.code.follower import Follower, Name
 from mmetl.cache.code.modules import Module, Unit
-from mmetl.cache.code.names import Import, Use, Uses
+from mmetl.cache.code.names import Import, Use
 from mmetl.utils.hashing import xxh3_hex
-
-Name = tuple[str, str]
-"""A file and a name of its top level."""
-
-Changes = dict[Unit, tuple[frozenset[Name], frozenset[str]]]
-"""Statement -> the names that importing it may change, and the paths looked for to know them."""
 
 STATEMENTS = "<module>"
 """The piece of a module's statements that act on import, named as in Python's tracebacks."""
 
-# Outside names after which any name of the module may be used, or any code.
-_ESCAPES = {
-    "builtins.globals": "it uses globals()",
-    "builtins.exec": "it uses exec()",
-    "builtins.eval": "it uses eval()",
-    "sys.modules": "it uses sys.modules",
-    "runpy.run_path": "it uses runpy",
-    "runpy.run_module": "it uses runpy",
-    "importlib.reload": "it uses importlib.reload()",
-    "importlib.util": "it uses importlib.util",
-    "importlib.machinery": "it uses importlib.machinery",
-    "pkgutil.iter_modules": "it uses pkgutil",
-    "pkgutil.walk_packages": "it uses pkgutil",
-}
-_NAMESPACES = {"builtins.locals": "it uses locals()", "builtins.vars": "it uses vars()"}  # without an argument
-_IMPORTERS = {
-    "builtins.__import__": "__import__",
-    "importlib.import_module": "import_module",
-    "importlib.__import__": "__import__",
-}
-_OF_EVERY_MODULE = frozenset({"__name__", "__file__", "__path__", "__package__", "__spec__", "__doc__", "__version__"})
 
-
-class Closure:
-    """Follows names from where it is told to start.
+class Change(NamedTuple):
+    """What importing a statement may change besides the names that it binds.
 
     Attributes:
-        names: every name reached; a module's imported names are among them.
-        whole: file -> why all of it counts.
-        loaded: file -> module, for every module whose import is caused.
-        files: every path read or looked for.
+        names: of the project, if what they are bound to can change.
+        objects: of the project, whatever they are bound to.
+        modules: files of the project, any name of which may change.
+        outside: something outside the project.
+        files: paths looked for to know it.
     """
 
-    def __init__(self, finder: Finder, search: tuple[str, ...], changes: Changes | None = None) -> None:
+    names: frozenset[Name]
+    objects: frozenset[Name]
+    modules: frozenset[str]
+    outside: bool
+    files: frozenset[str]
+
+
+@dataclass
+class Changes:
+    """What importing a module may change, by file: its statements that may change anything, and the paths looked for."""
+
+    by_file: dict[str, dict[Unit, Change]] = field(default_factory=dict)
+    files: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+class Closure(Follower):
+    """Follows names, and what importing their modules does.
+
+    What a statement of an imported module does counts if it is a plain call or sets something, if it may reach outside
+    of the project (an unknown decorator, a base class that may keep a list), or if it may change something reached.
+    """
+
+    def __init__(self, finder: Finder, search: tuple[str, ...], changes: Changes) -> None:
         """Start with nothing reached.
 
         Args:
             finder: finds modules.
             search: folders searched for absolute imports.
-            changes: kept between closures of one search; None to follow names only, not what an import does.
+            changes: kept between closures of one search.
         """
-        self.finder = finder
-        self.search = search
+        super().__init__(finder, search)
         self.changes = changes
-        self.names: dict[Name, Module] = {}
-        self.whole: dict[str, str] = {}
-        self.loaded: dict[str, Module] = {}
-        self.files: set[str] = set()
-        self.docstrings = False
-        self._units: set[Unit] = set()
-        self._followed: set[tuple[str, tuple[str, ...]]] = set()
-        self._work: list[tuple[Module, Use]] = []
-        self._arrived: list[Module] = []
+        self._effects: set[Unit] = set()
+        self._ran: dict[str, list[tuple[int, str]]] = {}
+        self._roots: list[str] = []
+        self._touched: set[str] = set()
+
+    def import_(self, modules: Iterable[Module]) -> None:
+        """Count what importing modules does, which nobody names; in this order, before all else."""
+        for module in modules:
+            self._roots.append(module.file)
+            self._load(module)
 
     def reach(self, module: Module, used: Iterable[Use]) -> None:
         """Follow names used in a module, and all that they lead to."""
-        self._load(module)
-        self._work += [(module, use) for use in used]
-        self._drain()
+        super().reach(module, used)
         while self._registrations():
             self._drain()
 
     def pieces(self) -> dict[str, str]:
         """Return the fingerprint of each piece: `file:name`, or the file where all of it counts."""
         texts: dict[str, str] = {file: self._module_text(self.loaded[file]) for file in self.whole}
+        texts |= {file: self.loaded[file].content for file in self.verbatim}
         for (file, name), module in self.names.items():
-            if file not in self.whole:
+            if file not in texts:
                 texts[f"{file}:{name}"] = self._name_text(module, name)
+        doing = self._leading()
         for file, module in self.loaded.items():
-            if file not in self.whole and (text := self._statements_text(module)):
-                texts[f"{file}:{STATEMENTS}"] = text
-        return {key: xxh3_hex(f"code piece 1\0{texts[key]}".encode()) for key in sorted(texts)}
-
-    def _drain(self) -> None:
-        while self._work or self._arrived:
-            if self._arrived:
-                self._imported(self._arrived.pop())
-                continue
-            module, use = self._work.pop()
-            if use.imports is None:
-                self._name(module, use)
-            for target in use.imports or ():
-                self._import(module, target, use.chain[1:], use)
-
-    # what a module's own text says
-
-    def _name(self, module: Module, use: Use) -> None:
-        """Follow a name of a module's top level."""
-        name = use.chain[0]
-        if not module.binds(name):
-            self._outside(module, f"builtins.{name}", use)
-            return
-        if (module.file, name) not in self.names:
-            self.names[module.file, name] = module
-            for unit in (*module.by_name.get(name, ()), *module.rebinders.get(name, ())):
-                self._unit(module, unit)
-            for unit in module.rebinders.get(name, ()):
-                self._work += [(module, Use((other,), use.line)) for other in unit.names]
-        for target in module.imports.get(name, ()):
-            self._import(module, target, use.chain[1:], use)
-
-    def _unit(self, module: Module, unit: Unit) -> None:
-        if unit not in self._units:
-            self._units.add(unit)
-            self._uses(module, unit.uses)
-
-    def _uses(self, module: Module, uses: Uses) -> None:
-        self._work += [(module, use) for use in uses.names]
-        self._run(module, uses.imports)
-        self.docstrings |= uses.docstrings
-        if uses.subclasses:
-            self._count_whole(module, "it uses __subclasses__()", module, uses.subclasses)
-
-    # imports
-
-    def _import(self, module: Module, target: Import, rest: tuple[str, ...], use: Use) -> None:
-        """Follow an imported name and its attributes `rest`."""
-        chain = (target.name, *rest) if target.name else rest
-        found = self.locate(module, target)
-        if found is None:
-            self._outside(module, ".".join((target.module, *chain)), use)
-        else:
-            self._attribute(found, chain, module, use)
-
-    def _attribute(self, target: Module, chain: tuple[str, ...], user: Module, use: Use) -> None:
-        """Follow attributes of a module: its names, its submodules, or the module itself as a value."""
-        if not chain:
-            why = "getattr with a computed name" if use.computed else "it is used as a value"
-            self._count_whole(target, why, user, use.line)
-        elif (target.file, chain) in self._followed:
-            return
-        elif target.opaque:
-            self._load(target)
-        elif self._defines(target, chain[0]):
-            self._followed.add((target.file, chain))
-            self._work.append((target, use._replace(chain=chain, imports=None)))
-        elif submodule := self._submodule(target, chain[0]):
-            self._attribute(submodule, chain[1:], user, use)
-        elif target.file and chain[0] not in _OF_EVERY_MODULE and not target.stars:
-            self._count_whole(target, f"'{chain[0]}' is not defined in its text, but used", user, use.line)
-
-    def locate(self, module: Module, target: Import) -> Module | None:
-        """Return the project module that an import statement names, and load it with its parent packages."""
-        if target.level:
-            folder = _parent(module.file, target.level)
-            found = self._note(self.finder.package(folder)) if folder is not None else None
-            names = target.module.split(".") if target.module else []
-        else:
-            head, *names = target.module.split(".")
-            found = self._note(self.finder.find(self.search, head))
-        for name in names:
-            if found is None:
-                return None
-            found = self._submodule(found, name)
-        return found
-
-    def _defines(self, module: Module, name: str) -> bool:
-        """Does a module bind the name to more than its own submodule (`from . import name`)?"""
-        if name in module.by_name or name in module.rebinders:
-            return True
-        targets = module.imports.get(name, ())
-        return any(t.name != name or self.locate(module, t) is not module for t in targets)
-
-    def _submodule(self, package: Module, name: str) -> Module | None:
-        return self._note(self.finder.find(package.folders, name, top=False)) if package.folders else None
-
-    def _note(self, found: Found) -> Module | None:
-        self.files.update(found.looked)
-        if found.module:
-            self._load(found.module)
-        return found.module
-
-    def _load(self, module: Module) -> None:
-        if module.file and module.file not in self.loaded:
-            self.loaded[module.file] = module
-            self.files.add(module.file)
-            self._arrived.append(module)
+            lines = self._statements(module, doing)
+            if file not in texts and lines:
+                texts[f"{file}:{STATEMENTS}"] = "\n".join(lines)
+        roots = [file for file in self._roots if file in doing]
+        if len(roots) > 1:
+            texts["<imports>"] = "\n".join(roots)
+        return {key: xxh3_hex(f"code piece 2\0{texts[key]}".encode()) for key in sorted(texts)}
 
     def _imported(self, module: Module) -> None:
         """Count what importing the module does."""
-        if module.opaque:
-            self.whole[module.file] = "it is not Python source"
-        if self.changes is not None:
-            self._run(module, module.runs)
-            for unit in module.units:
-                if unit.acts:
-                    self._unit(module, unit)
-        for star in module.stars:
-            if starred := self.locate(module, star):
-                self._count_whole(starred, "star import", module, star.line)
+        super()._imported(module)
+        self._touched |= module.touched
+        ran = self._ran.setdefault(module.file, [])
+        for target in module.runs:
+            ran += [(target.line, file) for file in self._loaded_by(module, target) if file != module.file]
+        for unit in module.acting:
+            self.follow(module, unit)
 
-    def _run(self, module: Module, imports: Iterable[Import]) -> None:
-        """Load the modules that import statements run, submodules named after `from package import` too."""
-        for target in imports:
-            found = self.locate(module, target)
-            if found and target.name and not self._defines(found, target.name):
-                self._submodule(found, target.name)
-
-    # what cannot be followed
-
-    def _outside(self, module: Module, name: str, use: Use) -> None:
-        """Look at a name from outside the project: it does not count, but it may reach back."""
-        parts = name.split(".")
-        for known in {name, ".".join(parts[:2])}:
-            if why := _ESCAPES.get(known):
-                self._count_whole(module, why, module, use.line)
-        if name in _NAMESPACES and not use.arguments:
-            self._count_whole(module, _NAMESPACES[name], module, use.line)
-        if name in _IMPORTERS and use.argument is None:
-            self._count_whole(module, f"{_IMPORTERS[name]} with a computed name", module, use.line)
-        elif name in _IMPORTERS and use.argument:
-            dotted = use.argument.lstrip(".")
-            target = Import(len(use.argument) - len(dotted), dotted, "", use.line)
-            if imported := self.locate(module, target):
-                self._count_whole(imported, "it is imported by a text", module, use.line)
-
-    def _count_whole(self, module: Module, why: str, user: Module, line: int) -> None:
-        if not module.file or module.file in self.whole:
-            return
-        self._load(module)
-        self.whole.setdefault(module.file, f"{why} at {user.file}:{line}")
-        for unit in module.units:
-            self._unit(module, unit)
-        self._work += [(module, Use((name,), line)) for name in module.imports]
+    def _loaded_by(self, module: Module, target: Import) -> list[str]:
+        """Run one import statement; return the files that it imports, packages first."""
+        parts = target.module.split(".") if target.module else []
+        stages = [target._replace(module=".".join(parts[:n])) for n in range(0 if target.level else 1, len(parts) + 1)]
+        found = [self.locate(module, stage) for stage in stages]
+        last = found[-1] if found else None
+        if last and target.name and not self._defines(last, target.name):
+            found.append(self._submodule(last, target.name))
+        return [m.file for m in found if m and m.file]
 
     # registration: a statement that nobody names, but whose import changes an object that is reached
 
     def _registrations(self) -> bool:
         """Reach statements that register themselves in something reached; say whether there were any."""
-        if self.changes is None:
-            return False
-        state = {key for key, module in self.names.items() if any(u.is_state for u in module.by_name.get(key[1], ()))}
-        found = [
-            (module, unit)
-            for module in self.loaded.values()
-            for unit in module.units
-            if state and unit not in self._units and not state.isdisjoint(self._changed_by(module, unit, self.changes))
-        ]
+        state = self._state()
+        reached = {file for file, _ in self.names} | self.whole.keys()
+        found = []
+        for module in list(self.loaded.values()):
+            for unit, change in self._changed_by(module).items():
+                changed = not state.isdisjoint(change.names) or not reached.isdisjoint(change.modules)
+                if unit not in self._effects and (
+                    changed or change.outside or not change.objects.isdisjoint(self.names)
+                ):
+                    self._effects.add(unit)
+                    found.append((module, unit))
+            for unit in module.effective if "subclasses" in self.reads else ():
+                if unit.bases and unit not in self._effects:
+                    self._effects.add(unit)
+                    found.append((module, unit))
         for module, unit in found:
-            self._work += [(module, Use((name,), unit.node.lineno)) for name in unit.names]
-            self._unit(module, unit)
+            self._work += [(module, Use((name,), unit.node.lineno)) for name in sorted(unit.names)]
+            self.follow(module, unit)
         return bool(found)
 
-    def _changed_by(self, module: Module, unit: Unit, changes: Changes) -> frozenset[Name]:
-        """Return the names that importing the statement may change."""
-        if not unit.calls and not unit.bases:
-            return frozenset()
-        if unit not in changes:
-            called = self._followed_from(module, unit.calls)
-            based = self._followed_from(module, unit.bases)
-            hooks = any(u.hooks_subclasses for u in based._units)  # noqa: SLF001 - one of ours
-            names = frozenset({*called.names, *(based.names if hooks else ())})
-            changes[unit] = names, frozenset(called.files | based.files)
-        names, files = changes[unit]
-        self.files |= files
-        return names
+    def _state(self) -> set[Name]:
+        """Return the names reached whose objects other statements may change."""
+        whole = [(file, name) for file in self.whole for name in self.loaded[file].by_name]
+        return {key for key in (*self.names, *whole) if self._is_state(self.loaded[key[0]], key[1])}
 
-    def _followed_from(self, module: Module, used: Iterable[Use]) -> Closure:
-        closure = Closure(self.finder, self.search)
-        closure.reach(module, used)
-        return closure
+    def _is_state(self, module: Module, name: str) -> bool:
+        units = module.by_name.get(name, ())
+        return (
+            name in module.rebinders
+            or (name in self._touched and bool(units))
+            or any(u.is_state or ("subclasses" in self.reads and u.makes_class) for u in units)
+        )
+
+    def _changed_by(self, module: Module) -> dict[Unit, Change]:
+        known = self.changes.by_file.get(module.file)
+        if known is None:
+            every = {unit: self._change(module, unit) for unit in module.effective}
+            known = {u: c for u, c in every.items() if c.names or c.objects or c.modules or c.outside}
+            self.changes.by_file[module.file] = known
+            self.changes.files[module.file] = frozenset(f for c in every.values() for f in c.files)
+        self.files |= self.changes.files[module.file]
+        return known
+
+    def _change(self, module: Module, unit: Unit) -> Change:
+        """Return what importing a statement may change."""
+        follower = Follower(self.finder, self.search)
+        for called in unit.calls:
+            follower.reach(module, self._involved(module, called))
+        outside = any(not is_pure(name) for name in follower.outside)
+        based = Follower(self.finder, self.search)
+        based.reach(module, unit.bases)
+        outside |= self._outside_bases({**based.units, unit: module})
+        reached, modules, units = dict(follower.names), set(follower.whole), dict(follower.units)
+        if self._hooks(module, unit, based):
+            reached |= based.names
+            modules |= based.whole.keys()
+            units |= based.units
+        names = {key for key, m in reached.items() if key[1] in m.by_name or key[1] in m.rebinders}
+        names |= {(m.file, name) for u, m in units.items() for name in u.rebinds}
+        objects = {self._object(module, use) for c in unit.calls for use in c.function if changes_its_object(c, use)}
+        return Change(
+            frozenset(names),
+            frozenset(filter(None, objects)),
+            frozenset(modules),
+            outside,
+            frozenset(follower.files | based.files),
+        )
+
+    def _object(self, module: Module, use: Use) -> Name | None:
+        """Return the name of the project whose attribute is used; None for an attribute of a module."""
+        name, *rest = use.chain
+        if name in module.by_name:
+            return (module.file, name) if rest else None
+        for target in module.imports.get(name, ()):
+            chain = (target.name, *rest) if target.name else tuple(rest)
+            found = self.locate(module, target)
+            if found and len(chain) > 1 and found is not module:
+                return self._object(found, use._replace(chain=chain))
+        return None
+
+    def _involved(self, module: Module, called: Called) -> tuple[Use, ...]:
+        """Return the names that a call may change or run."""
+        if called.decorates:
+            return called.function
+        names = [self.outside_name(module, use) for use in called.function]
+        if all(name and is_pure(name) for name in names):
+            return called.given if any(uses_arguments(name) for name in names) else ()
+        return (*called.function, *called.given)
+
+    def _outside_bases(self, units: dict[Unit, Module]) -> bool:
+        """Is one of the classes made from an outside one that may learn of it?"""
+        names = {self.outside_name(module, use) for unit, module in units.items() for use in unit.bases}
+        return any(name and not is_pure(name) for name in names)
+
+    def _hooks(self, module: Module, unit: Unit, based: Follower) -> bool:
+        """Does one of a statement's base classes learn of its subclasses, or is one made by a call?"""
+        last = {t.name for use in unit.bases for t in module.imports.get(use.chain[0], ())}
+        last |= {use.chain[-1] for use in unit.bases}
+        return any(u.hooks_subclasses or (not u.makes_class and not last.isdisjoint(u.names)) for u in based.units)
 
     # texts
 
+    def _text(self, unit: Unit) -> str:
+        return unit.text(docstrings="docstrings" in self.reads, annotations="annotations" in self.reads)
+
     def _name_text(self, module: Module, name: str) -> str:
-        texts = [u.text(docstrings=self.docstrings) for u in module.by_name.get(name, ())]
+        texts = [self._text(u) for u in module.by_name.get(name, ())]
         return "\n".join([*texts, *(target.text for target in module.imports.get(name, ()))])
 
-    def _statements_text(self, module: Module) -> str:
-        """Return the statements that act, and among them which reached variables are set in between."""
+    def _leading(self) -> set[str]:
+        """Return the files whose import does something, by itself or by what it imports."""
+        doing = {f for f, m in self.loaded.items() if m.acting or not self._effects.isdisjoint(m.effective)}
+        by: dict[str, set[str]] = {}
+        for file, ran in self._ran.items():
+            for _, other in ran:
+                by.setdefault(other, set()).add(file)
+        todo = list(doing)
+        while todo:
+            new = by.get(todo.pop(), set()) - doing
+            doing |= new
+            todo += new
+        return doing
+
+    def _statements(self, module: Module, doing: set[str]) -> list[str]:
+        """Return what importing the module does, in order: statements, imports that do something, variables set between."""
         lines = [star.text for star in module.stars]
-        acting = any(u.acts for u in module.units)
-        for unit in module.units if acting else ():
-            if unit.acts:
-                lines.append(unit.text(docstrings=self.docstrings))
-            elif unit in self._units and unit.is_state:
-                lines.append(f"= {' '.join(sorted(unit.names))}")
-        return "\n".join(lines)
+        if module.docstring and "docstrings" in self.reads:
+            lines.append(module.docstring)
+        if module.file not in doing:
+            return lines
+        steps = [(u.node.lineno, self._text(u)) for u in module.acting]
+        steps += [(u.node.lineno, f"@ {' '.join(sorted(u.names))}") for u in module.effective if u in self._effects]
+        steps += [(n, f"import {file}") for n, file in self._ran.get(module.file, ()) if file in doing]
+        steps += [
+            (u.node.lineno, f"= {' '.join(sorted(u.names))}")
+            for u in self.units
+            if self.units[u] is module and u.is_variable and not u.acts and u not in self._effects
+        ]
+        steps.sort(key=lambda step: step[0])
+        return [*lines, *(text for _, text in steps)] if module.acting or len(steps) > 1 else lines
 
     def _module_text(self, module: Module) -> str:
         if module.opaque:
             return module.opaque
         names = [f"{name} {target.text}" for name, ts in sorted(module.imports.items()) for target in ts]
-        units = [unit.text(docstrings=self.docstrings) for unit in module.units]
-        return "\n".join([*names, *(star.text for star in module.stars), *units])
-
-
-def _parent(file: str, level: int) -> str | None:
-    """Return the folder that `level` dots mean in a file; None above the project."""
-    parts = file.split("/")[:-1]
-    if level - 1 > len(parts):
-        return None
-    return "/".join(parts[: len(parts) - level + 1])
+        docstring = [module.docstring] if "docstrings" in self.reads else []
+        steps = [(unit.node.lineno, self._text(unit)) for unit in module.units]
+        steps += [(target.line, target.text) for target in (*module.stars, *module.runs)]
+        return "\n".join([*names, *docstring, *(text for _, text in sorted(steps, key=lambda step: step[0]))])

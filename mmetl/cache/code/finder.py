@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.machinery
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from mmetl.cache.code.modules import Module, opaque, parse
+from mmetl.cache.python_files import python_files
+from mmetl.errors import ParamError
 
 _NOT_SOURCE = (*importlib.machinery.EXTENSION_SUFFIXES, ".pyc")
 _OURSELVES = frozenset({"mmetl"})  # always the installed one, also where a project lies in a checkout of mmETL
@@ -32,6 +35,7 @@ class Finder:
         self.root = root
         self.parses = 0
         self._modules: dict[str, Module] = {}
+        self._listings: dict[str, tuple[str, ...]] = {}
         self._searches: dict[tuple[tuple[str, ...], str], Found] = {}
 
     def find(self, folders: tuple[str, ...], name: str, *, top: bool = True) -> Found:
@@ -41,6 +45,9 @@ class Finder:
             folders: searched in order, relative to the project; "" is the project itself.
             name: one part of a dotted name.
             top: it is the first part, which may also name a module from outside the project.
+
+        Raises:
+            ParamError: if a module of the project is named like one of Python's or of an installed package.
         """
         if top and name in _OURSELVES:
             return Found(None, ())
@@ -67,6 +74,24 @@ class Finder:
                 self._modules[file] = opaque(file, content, folders)
         return self._modules[file]
 
+    def any_file(self, file: str) -> Module | None:
+        """Return the module of a file that may be no module at all; its bytes, if it is not valid Python."""
+        if file not in self._modules:
+            if not os.path.isfile(self.root / file):
+                return None
+            try:
+                name, _, last = file.rpartition("/")
+                return self.load(file, (name,) if last == "__init__.py" else ())
+            except ParamError:
+                self._modules[file] = opaque(file, (self.root / file).read_bytes())
+        return self._modules[file]
+
+    def python_files(self, folder: str) -> tuple[str, ...]:
+        """Return the Python files below a folder."""
+        if folder not in self._listings:
+            self._listings[folder] = python_files(self.root, folder)
+        return self._listings[folder]
+
     def _search(self, folders: tuple[str, ...], name: str, *, top: bool) -> Found:
         binary = () if top and name in sys.stdlib_module_names else _NOT_SOURCE
         looked: list[str] = []
@@ -77,11 +102,32 @@ class Finder:
                 file = base + suffix
                 looked.append(file)
                 if os.path.isfile(self.root / file):
+                    if top:
+                        refuse_namesake(name, file)
                     package = (base,) if suffix == "/__init__.py" else ()
                     return Found(self.load(file, package), tuple(looked))
             if os.path.isdir(self.root / base):
                 plain.append(base)
+        if top and plain and _elsewhere(name):  # a folder without `__init__.py` comes after every module of the name
+            plain.clear()
         return Found(Module("", tuple(plain)) if plain else None, tuple(looked))
+
+
+def refuse_namesake(name: str, file: str) -> None:
+    """Raise for a module that Python may take another one for: which one depends on what was imported before."""
+    if where := _elsewhere(name):
+        what = f"'{file}' is named like {where}, which may be imported in its place"
+        raise ParamError(what, help="rename it: a module of the project needs a name of its own")
+
+
+@lru_cache(maxsize=4096)
+def _elsewhere(name: str) -> str:
+    """Return where outside the project a module of the name is: in Python's library or an installed package; or nothing."""
+    if name in sys.stdlib_module_names:
+        return "a module of Python's standard library"
+    folders = [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
+    spec = importlib.machinery.PathFinder.find_spec(name, folders)
+    return f"the installed package '{name}'" if spec and spec.loader else ""
 
 
 def join(folder: str, name: str) -> str:

@@ -9,13 +9,48 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from mmetl.cache.code.canonical import canonical, is_text
-from mmetl.cache.code.names import Bound, Function, Import, Use, Uses, bound, chain_of, imported, own_nodes, uses
+from mmetl.cache.code.effects import Called, acts, bases, calls, classes, run_nodes, touched
+from mmetl.cache.code.names import (
+    Bound,
+    Function,
+    Import,
+    Use,
+    Uses,
+    bound,
+    chain_of,
+    imported,
+    imported_by_call,
+    uses,
+)
 from mmetl.errors import ParamError, Where
 from mmetl.utils.hashing import xxh3_hex
 
-_CONTAINERS = frozenset({"list", "dict", "set", "defaultdict", "OrderedDict", "deque", "Counter", "ChainMap"})
-_READING = frozenset({"copy", "count", "endswith", "format", "get", "index", "items", "join", "keys", "lower"})
-_READING_TOO = frozenset({"replace", "split", "startswith", "strip", "union", "upper", "values"})
+# Decorators after which a function has no state that others add to.
+_TRANSPARENT = frozenset(
+    [
+        "abstractmethod",
+        "cache",
+        "cached_property",
+        "classmethod",
+        "contextmanager",
+        "deleter",
+        "field_serializer",
+        "field_validator",
+        "getter",
+        "lru_cache",
+        "model_validator",
+        "overload",
+        "override",
+        "property",
+        "register_transform",
+        "setter",
+        "staticmethod",
+        "total_ordering",
+        "validator",
+        "wraps",
+    ]
+)
+_FIELDS = frozenset({("field",), ("Field",), ("ConfigDict",), ("TypeVar",)})  # values that nothing is added to
 
 
 @dataclass(eq=False)
@@ -32,43 +67,60 @@ class Unit:
         return uses([self.node])
 
     @cached_property
+    def annotation(self) -> Uses:
+        """What the annotation of a variable uses."""
+        return uses([self.node.annotation]) if isinstance(self.node, ast.AnnAssign) else Uses()
+
+    @cached_property
     def is_state(self) -> bool:
         """Does it bind an object that other statements may change?"""
         if isinstance(self.node, ast.ClassDef):
-            return self.hooks_subclasses or any(_is_container(n) for n in self.node.body)
-        return not isinstance(self.node, Function) and not _is_immutable(getattr(self.node, "value", None))
+            return self.hooks_subclasses or any(_is_state_of_class(n) for n in self.node.body)
+        if isinstance(self.node, Function):
+            defaults = (*self.node.args.defaults, *(d for d in self.node.args.kw_defaults if d))
+            return _is_wrapped(self.node) or not all(_is_immutable(d) or chain_of(d) for d in defaults)
+        return not _is_immutable(getattr(self.node, "value", None))
+
+    @cached_property
+    def rebinds(self) -> frozenset[str]:
+        """Names of the module that a function in it declares `global`."""
+        return frozenset(n for node in ast.walk(self.node) if isinstance(node, ast.Global) for n in node.names)
+
+    @property
+    def is_variable(self) -> bool:
+        """Does it bind a changeable object other than a function?"""
+        return self.is_state and not isinstance(self.node, Function)
 
     @cached_property
     def hooks_subclasses(self) -> bool:
-        """Is it a class that learns of its subclasses?"""
-        if not isinstance(self.node, ast.ClassDef):
-            return False
-        metaclasses = [chain_of(k.value)[-1:] for k in self.node.keywords if k.arg == "metaclass"]
-        names = [n.name for n in self.node.body if isinstance(n, Function)]
-        return "__init_subclass__" in names or any(m != ("ABCMeta",) for m in metaclasses)
+        """Does it make a class that learns of its subclasses?"""
+        for made in classes(self.node):
+            metaclasses = [chain_of(k.value)[-1:] for k in made.keywords if k.arg == "metaclass"]
+            names = [n.name for n in made.body if isinstance(n, Function)]
+            if any("init_subclass" in n for n in names) or any(m != ("ABCMeta",) for m in metaclasses):
+                return True
+        return False
 
     @cached_property
-    def calls(self) -> tuple[Use, ...]:
-        """What it calls while its module is imported, decorators included: calls that may register it somewhere."""
-        called: list[ast.expr] = []
-        statements = [self.node, *(self.node.body if isinstance(self.node, ast.ClassDef) else ())]
-        for node in own_nodes(statements):
-            if isinstance(node, Function | ast.ClassDef):
-                called += node.decorator_list
-            elif isinstance(node, ast.Call) and not _only_reads(node.func):
-                called.append(node.func)
-        return tuple(uses(called).names)
+    def makes_class(self) -> bool:
+        """Does it make a class?"""
+        return bool(classes(self.node))
+
+    @cached_property
+    def calls(self) -> tuple[Called, ...]:
+        """What it calls while its module is imported: calls that may register it somewhere."""
+        return calls(self.node)
 
     @cached_property
     def bases(self) -> tuple[Use, ...]:
-        """The bases of a class."""
-        return tuple(uses(self.node.bases).names) if isinstance(self.node, ast.ClassDef) else ()
+        """The bases of the classes that it makes."""
+        return bases(self.node)
 
-    def text(self, *, docstrings: bool) -> str:
+    def text(self, *, docstrings: bool, annotations: bool = False) -> str:
         """Return its canonical text."""
-        if docstrings:
-            return canonical(self.node, docstrings=True)
-        return self._text
+        annotation = getattr(self.node, "annotation", None) if annotations else None
+        text = canonical(self.node, docstrings=True) if docstrings else self._text
+        return f"{text}: {canonical(annotation)}" if annotation else text
 
     @cached_property
     def _text(self) -> str:
@@ -88,7 +140,10 @@ class Module:
         imports: name -> what the module imports under it.
         runs: modules that its own import imports.
         stars: `from x import *`.
-        opaque: fingerprint of the bytes of a file that is not Python source; empty for source.
+        docstring: its bare strings.
+        content: fingerprint of the bytes of its file.
+        opaque: the same for a file that is not Python source; empty for source.
+        touched: names whose attributes or items are set somewhere in it, and those attributes.
     """
 
     file: str
@@ -99,7 +154,20 @@ class Module:
     imports: dict[str, list[Import]] = field(default_factory=dict)
     runs: list[Import] = field(default_factory=list)
     stars: list[Import] = field(default_factory=list)
+    docstring: str = ""
+    content: str = ""
     opaque: str = ""
+    touched: frozenset[str] = frozenset()
+
+    @cached_property
+    def acting(self) -> tuple[Unit, ...]:
+        """Statements that act on import."""
+        return tuple(u for u in self.units if u.acts)
+
+    @cached_property
+    def effective(self) -> tuple[Unit, ...]:
+        """Statements whose import may change something that they do not bind."""
+        return tuple(u for u in self.units if u.calls or u.bases)
 
     def binds(self, name: str) -> bool:
         """Does the module's text define the name?"""
@@ -117,6 +185,8 @@ class Module:
 
     def add(self, statement: ast.stmt) -> None:
         """Add one top-level statement."""
+        if is_text(statement):
+            self.docstring += canonical(statement)
         if is_text(statement) or isinstance(statement, ast.Pass):
             return
         if isinstance(statement, ast.If) and _is_test(statement, "__main__"):  # the block is not run on import
@@ -127,14 +197,12 @@ class Module:
         self._add_imports(statement, binds)
         if isinstance(statement, ast.Import | ast.ImportFrom):
             return
-        unit = Unit(statement, frozenset(binds.names), _acts(statement))
+        unit = Unit(statement, frozenset(binds.names), acts(statement))
         self.units.append(unit)
         for name in sorted(binds.names):
             self.by_name.setdefault(name, []).append(unit)
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Global):
-                for name in node.names:
-                    self.rebinders.setdefault(name, []).append(unit)
+        for name in sorted(unit.rebinds):
+            self.rebinders.setdefault(name, []).append(unit)
 
     def _add_imports(self, statement: ast.stmt, binds: Bound) -> None:
         for name, targets in binds.imports.items():
@@ -143,7 +211,7 @@ class Module:
             else:
                 self.imports.setdefault(name, []).extend(targets)
         if not _is_test(statement, "TYPE_CHECKING"):
-            self.runs += runs_of(own_nodes([statement]))
+            self.runs += runs_of(run_nodes([statement]))
 
 
 def runs_of(nodes: Iterable[ast.AST]) -> Iterator[Import]:
@@ -153,6 +221,8 @@ def runs_of(nodes: Iterable[ast.AST]) -> Iterator[Import]:
             yield from (target for _, target in imported(node))
         elif isinstance(node, ast.Import):
             yield from (Import(0, alias.name, "", node.lineno) for alias in node.names)
+        elif found := imported_by_call(node):
+            yield found
 
 
 def parse(file: str, source: bytes, folders: tuple[str, ...] = ()) -> Module:
@@ -169,7 +239,7 @@ def parse(file: str, source: bytes, folders: tuple[str, ...] = ()) -> Module:
         raise ParamError(f"'{file}' is not valid Python: {error.msg}", where) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise ParamError(f"'{file}' is not valid Python: {error}", Where(file, 1, 1)) from error
-    module = Module(file, folders)
+    module = Module(file, folders, content=xxh3_hex(source), touched=touched(tree))
     for statement in tree.body:
         module.add(statement)
     return module
@@ -177,7 +247,7 @@ def parse(file: str, source: bytes, folders: tuple[str, ...] = ()) -> Module:
 
 def opaque(file: str, content: bytes, folders: tuple[str, ...] = ()) -> Module:
     """Return a module whose file is not source: it counts by its bytes."""
-    return Module(file, folders, opaque=xxh3_hex(content))
+    return Module(file, folders, content=xxh3_hex(content), opaque=xxh3_hex(content))
 
 
 def _is_test(statement: ast.stmt, name: str) -> bool:
@@ -192,23 +262,6 @@ def _is_test(statement: ast.stmt, name: str) -> bool:
     return chain_of(test)[-1:] == (name,)
 
 
-def _acts(statement: ast.stmt) -> bool:
-    """Does importing the module do more here than bind names?"""
-    for node in own_nodes([statement]):
-        if isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant):
-            return True
-        if isinstance(node, ast.Delete | ast.Assert | ast.Raise):
-            return True
-        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
-            return True
-    return False
-
-
-def _only_reads(function: ast.expr) -> bool:
-    """Is this a method that leaves its object as it is, such as `LIMITS.get`?"""
-    return isinstance(function, ast.Attribute) and function.attr in _READING | _READING_TOO
-
-
 def _is_immutable(value: object) -> bool:
     if isinstance(value, ast.UnaryOp):
         return _is_immutable(value.operand)
@@ -219,9 +272,31 @@ def _is_immutable(value: object) -> bool:
     return isinstance(value, ast.Constant)
 
 
-def _is_container(statement: ast.stmt) -> bool:
-    """Does a class keep a list, dict or set of its own here?"""
+def _is_wrapped(function: Function) -> bool:
+    """Is a function replaced by what a decorator makes of it?"""
+    return any(_TRANSPARENT.isdisjoint(chain_of(_called(d))[-1:]) for d in function.decorator_list)
+
+
+def _called(decorator: ast.expr) -> ast.expr:
+    return decorator.func if isinstance(decorator, ast.Call) else decorator
+
+
+def _is_state_of_class(statement: ast.stmt) -> bool:
+    """Does a class keep here an object of its own that may change, such as a list, or a method that others add to?"""
+    if isinstance(statement, Function):
+        return _is_wrapped(statement) or _sets_of_class(statement)
+    if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Expr | ast.Pass):
+        return True
     value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
     if isinstance(value, ast.Call):
-        return not _CONTAINERS.isdisjoint(chain_of(value.func)[-1:])
-    return isinstance(value, ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp)
+        return chain_of(value.func)[-1:] not in _FIELDS
+    return value is not None and not _is_immutable(value) and not chain_of(value)
+
+
+def _sets_of_class(method: Function) -> bool:
+    """Does a method set an attribute of anything but its own object?"""
+    plain = not method.decorator_list and method.name not in {"__new__", "__init_subclass__", "__class_getitem__"}
+    parameters = [*method.args.posonlyargs, *method.args.args]
+    own = parameters[0].arg if plain and parameters else ""
+    stored = [n for n in ast.walk(method) if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)]
+    return any(chain_of(n)[:1] != (own,) for n in stored)

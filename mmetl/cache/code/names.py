@@ -6,7 +6,7 @@ import ast
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -42,6 +42,13 @@ class Bound:
     global_names: set[str] = field(default_factory=set)
 
 
+class Start(NamedTuple):
+    """The known beginning of a computed text: the name of a module (`plugins.__name__`), then what is written out."""
+
+    module: tuple[str, ...]
+    text: str
+
+
 class Use(NamedTuple):
     """A name that is read, with the attributes that follow it: `helpers.sub.f` is ("helpers", "sub", "f").
 
@@ -49,19 +56,19 @@ class Use(NamedTuple):
         chain: the name and its attributes.
         line: where it is written.
         imports: what the name stands for when a function imports it; None when it is a name of the module.
-        called: it is called.
-        argument: its first argument, where that is a text written out; None for any other or none.
-        arguments: how many arguments the call has.
+        call: the call of it, where it is called.
+        start: what the first argument of that call begins with, where its beginning is known.
         computed: an attribute whose name is computed follows.
+        followed: it imports a module, which is followed like that of an import statement.
     """
 
     chain: tuple[str, ...]
     line: int
     imports: tuple[Import, ...] | None = None
-    called: bool = False
-    argument: str | None = None
-    arguments: int = 0
+    call: ast.Call | None = None
+    start: Start | None = None
     computed: bool = False
+    followed: bool = False
 
 
 @dataclass
@@ -71,16 +78,30 @@ class Uses:
     Attributes:
         names: read names.
         imports: modules that it imports when it runs.
-        docstrings: it reads docstrings, so they count.
-        subclasses: the line where it asks a class for its subclasses; 0 if it does not.
+        reads: what it reads of objects that their code alone does not show, and the line where: `__doc__`, the
+            annotations of variables, a class's subclasses, a function's globals.
     """
 
     names: list[Use] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
-    docstrings: bool = False
-    subclasses: int = 0
+    reads: dict[Reading, int] = field(default_factory=dict)
 
 
+Reading = Literal["docstrings", "annotations", "subclasses", "globals"]
+
+_READINGS: dict[str, Reading] = {
+    "__doc__": "docstrings",
+    "getdoc": "docstrings",
+    "__annotations__": "annotations",
+    "__annotate__": "annotations",
+    "get_annotations": "annotations",
+    "get_type_hints": "annotations",
+    "__subclasses__": "subclasses",
+    "__globals__": "globals",
+    "f_globals": "globals",
+    "f_locals": "globals",
+}
+OWN_NAMES = frozenset({"__name__", "__package__"})
 _Scope = Mapping[str, tuple[Import, ...]]  # local name -> what it imports; empty for any other local name
 
 
@@ -96,6 +117,8 @@ def bound(statements: Iterable[ast.AST]) -> Bound:
             for name, target in imported(node):
                 found.names.add(name)
                 found.imports.setdefault(name, []).append(target)
+        elif isinstance(node, ast.Assign) and (alias := aliased(node)):
+            found.imports.setdefault(alias[0], []).append(alias[1])
         elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
             found.names.add(node.name)
         elif isinstance(node, ast.MatchMapping) and node.rest:
@@ -135,6 +158,37 @@ def imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Import]]:
             yield head, Import(0, head, "", node.lineno)
 
 
+def imported_by_call(node: ast.AST) -> Import | None:
+    """Return what `import_module("a.b")` or `import_module(".b", __package__)` imports; None for any other expression."""
+    if not isinstance(node, ast.Call) or chain_of(node.func)[-1:] != ("import_module",) or not node.args:
+        return None
+    name, *package = [text_of(a) for a in (*node.args, *(k.value for k in node.keywords))]
+    if name is None:
+        return None
+    dotted = name.lstrip(".")
+    level = len(name) - len(dotted)
+    if not level:
+        return Import(0, dotted, "", node.lineno)
+    if package and package[0] and level == 1:
+        return Import(0, f"{package[0]}.{dotted}", "", node.lineno)
+    own = [chain_of(a) for a in (*node.args[1:], *(k.value for k in node.keywords))]
+    return Import(level, dotted, "", node.lineno) if own == [("__package__",)] else None
+
+
+def aliased(node: ast.Assign) -> tuple[str, Import] | None:
+    """Return the name and the module of `name = import_module("a.b")`."""
+    target = node.targets[0]
+    if len(node.targets) > 1 or not isinstance(target, ast.Name):
+        return None
+    found = imported_by_call(node.value)
+    return (target.id, found) if found else None
+
+
+def text_of(node: ast.AST) -> str | None:
+    """Return a text that is written out; None for any other expression."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
 def chain_of(node: ast.AST) -> tuple[str, ...]:
     """Return a name and the attributes that follow it; empty for any other expression."""
     attributes: list[str] = []
@@ -171,8 +225,8 @@ class _Reader:
                 self.class_(node, scope)
             elif isinstance(node, Comprehension):
                 self.comprehension(node, scope)
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                self.import_(node)
+            elif isinstance(node, ast.stmt) and self.import_(node, scope):
+                continue
             elif isinstance(node, ast.AnnAssign):
                 self.push((node.target, node.value), scope)
             elif isinstance(node, ast.Call):
@@ -197,16 +251,32 @@ class _Reader:
 
     def name(self, node: ast.Name | ast.Attribute, scope: _Scope, *, annotation: bool = False) -> Use | None:
         chain = chain_of(node)
-        parts = chain or (getattr(node, "attr", ""),)
-        if "__doc__" in parts or "getdoc" in parts:
-            self.found.docstrings = True
-        if "__subclasses__" in parts:
-            self.found.subclasses = node.lineno
+        for part in chain or (getattr(node, "attr", ""),):
+            self.note(part, node.lineno)
         if isinstance(node, ast.Attribute) and not chain:
-            self.push((node.value,), scope, annotation=annotation)
+            self.attribute(node, scope, annotation=annotation)
         elif chain and (isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store)):
             return self.use(chain[0], chain[1:], scope, node.lineno)
         return None
+
+    def note(self, name: str, line: int) -> None:
+        """Note a name that reads what code alone does not show."""
+        if name in _READINGS:
+            self.found.reads.setdefault(_READINGS[name], line)
+
+    def attribute(self, node: ast.Attribute, scope: _Scope, *, annotation: bool) -> None:
+        """Read an attribute of something that is no name; of `import_module("a")` as if it were of `a`."""
+        attributes: list[str] = []
+        inner: ast.expr = node
+        while isinstance(inner, ast.Attribute):
+            attributes.append(inner.attr)
+            inner = inner.value
+        target = imported_by_call(inner)
+        if target and isinstance(inner, ast.Call):
+            self.import_call(inner, target, scope)
+            self.found.names.append(Use(("", *reversed(attributes)), node.lineno, (target,)))
+        else:
+            self.push((node.value,), scope, annotation=annotation)
 
     def call(self, node: ast.Call, scope: _Scope) -> None:
         rest: list[ast.AST] = [*node.args, *node.keywords]
@@ -215,27 +285,55 @@ class _Reader:
             return
         used = self.name(node.func, scope)
         if used:
-            first = node.args[0] if node.args else None
-            text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
-            self.found.names[-1] = used._replace(called=True, argument=text, arguments=len(rest))
-            if used.chain == ("getattr",) and used.imports is None and len(node.args) > 1 and chain_of(node.args[0]):
-                self.getattr_(node.args[0], node.args[1], scope)
-                rest.pop(0)
+            self.found.names[-1] = used._replace(call=node, start=start_of(node.args[0], scope) if node.args else None)
+            if used.chain == ("getattr",) and used.imports is None and len(node.args) > 1:
+                if chain_of(node.args[0]):
+                    self.getattr_(node.args[0], node.args[1], scope)
+                    rest.pop(0)
+                self.note(text_of(node.args[1]) or "", node.lineno)
+            elif used.chain in {("exec",), ("eval",)} and node.args:
+                self.code(text_of(node.args[0]), scope)
         self.push(rest, scope)
+
+    def code(self, text: str | None, scope: _Scope) -> None:
+        """Read the code that `exec` or `eval` is given, where it is written out."""
+        try:
+            body = ast.parse(text or "").body
+        except (SyntaxError, ValueError):
+            return  # an error when it runs
+        self.push(body, scope)
+        for name, targets in bound(body).imports.items():  # found again by whoever reads the names that it leaves
+            self.found.names.append(Use((name,), 0, tuple(targets)))
 
     def getattr_(self, target: ast.expr, name: ast.expr, scope: _Scope) -> None:
         chain = chain_of(target)
-        if isinstance(name, ast.Constant) and isinstance(name.value, str):
-            self.use(chain[0], (*chain[1:], name.value), scope, target.lineno)
+        text = text_of(name)
+        if text is not None:
+            self.use(chain[0], (*chain[1:], text), scope, target.lineno)
         elif used := self.use(chain[0], chain[1:], scope, target.lineno):
             self.found.names[-1] = used._replace(computed=True)
 
-    def import_(self, node: ast.Import | ast.ImportFrom) -> None:
-        """Note the modules that are run, all parts of a dotted name."""
+    def import_(self, node: ast.stmt, scope: _Scope) -> bool:
+        """Note the modules that an import statement runs, all parts of a dotted name; `import_module("a")` is one too."""
         if isinstance(node, ast.ImportFrom):
             self.found.imports += [target for _, target in imported(node)]
-        else:
+        elif isinstance(node, ast.Import):
             self.found.imports += [Import(0, alias.name, "", node.lineno) for alias in node.names]
+        elif isinstance(node, ast.Expr) and (target := imported_by_call(node.value)):
+            self.import_call(node.value, target, scope)
+        elif isinstance(node, ast.Assign) and (alias := aliased(node)):
+            self.import_call(node.value, alias[1], scope)
+            self.push(node.targets, scope)
+        else:
+            return False
+        return True
+
+    def import_call(self, node: ast.expr, target: Import, scope: _Scope) -> None:
+        """Note a call of `import_module` whose module is followed."""
+        self.found.imports.append(target)
+        function = node.func if isinstance(node, ast.Call) else None
+        if isinstance(function, ast.Name | ast.Attribute) and (used := self.name(function, scope)):
+            self.found.names[-1] = used._replace(followed=True)
 
     def function(self, node: Function | ast.Lambda, scope: _Scope) -> None:
         outer = {**scope, **dict.fromkeys(_type_parameters(node), ())}
@@ -281,6 +379,31 @@ class _Reader:
             self.push((ast.parse(text.strip(), mode="eval").body,), scope, annotation=True)
         except (SyntaxError, ValueError):
             return  # such as Literal["two words"]: a text, not a type
+
+
+def start_of(node: ast.expr, scope: _Scope) -> Start | None:
+    """Return what a computed text begins with; None where its beginning is not known."""
+    if isinstance(node, ast.JoinedStr) and node.values:
+        parts: list[ast.expr] = [v.value if isinstance(v, ast.FormattedValue) else v for v in node.values]
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts = _added(node)
+    else:
+        parts = [node]
+    chain = chain_of(parts[0])
+    if chain and chain[-1] in OWN_NAMES | {"__path__"} and chain[0] not in scope:
+        text = text_of(parts[1]) if len(parts) > 1 else ""
+        return Start(chain, text or "")
+    text = text_of(parts[0])
+    return Start((), text) if text else None
+
+
+def _added(node: ast.expr) -> list[ast.expr]:
+    """Return the summands of `a + b + c`."""
+    parts: list[ast.expr] = []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts.append(node.right)
+        node = node.left
+    return [node, *reversed(parts)]
 
 
 def _parameters(node: ast.arguments) -> list[ast.arg]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmetl.cache.code.closure import Changes, Closure
-from mmetl.cache.code.finder import Finder
+from mmetl.cache.code.finder import Finder, refuse_namesake
+from mmetl.cache.code.follower import Follower
 from mmetl.cache.code.modules import Module
 from mmetl.cache.code.names import Function, Use, chain_of
+from mmetl.cache.python_files import listing_fingerprint
 from mmetl.contracts.artifact import Fingerprint
 from mmetl.errors import ParamError
 from mmetl.utils.hashing import fingerprint_json
@@ -33,12 +35,18 @@ class Code:
             import; the bare file where all of it counts.
         whole: file -> why all of it counts, with the place that makes it so.
         files: project-relative paths that were read or looked for; the answer is void when one changes or appears.
+        listings: folder -> fingerprint of the names of the Python files below it, where a computed import may mean any.
+        modules: first part of an absolute import -> the file or folder of the project that it means; "" for none.
+        search: the folders that Python searches for absolute imports.
     """
 
     fingerprint: Fingerprint
     pieces: Mapping[str, Fingerprint]
     whole: Mapping[str, str]
     files: tuple[str, ...]
+    listings: Mapping[str, Fingerprint] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
+    search: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,11 @@ class _Entry:
 class CodeReader:
     """Reads the code of a project; each file is parsed once, each function followed once. Use a new one a plan."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, folders: tuple[str, ...] = ()) -> None:
+        """Read the code below `root`; `folders` of it are on `sys.path` already."""
         self._root = root
+        self._folders = folders
+        self._imports: list[_Located] = []
         self._finder = Finder(root)
         self._entries: dict[str, _Entry] = {}
         self._codes: dict[str, Code] = {}
@@ -103,13 +114,40 @@ class CodeReader:
         """
         if entry not in self._codes:
             found = self._find(entry)
-            closure = Closure(self._finder, found.search, self._changes.setdefault(found.search, {}))
-            closure.files.update(found.looked)
+            closure = self._closure(found.search, found.looked)
+            closure.import_(module for module, _, _ in self._imports)
             closure.reach(found.module, [Use(found.parts, 0)])
-            pieces = closure.pieces()
-            whole = dict(sorted(closure.whole.items()))
-            self._codes[entry] = Code(fingerprint_json("code 1", pieces), pieces, whole, tuple(sorted(closure.files)))
+            self._codes[entry] = self._code(closure)
         return self._codes[entry]
+
+    def imported(self, module: str) -> Code:
+        """Return the code of a module that is imported before any function is called: what it does counts for all of them.
+
+        Raises:
+            ParamError: as `fingerprint` does.
+        """
+        located = self._module(module)
+        self._imports.append(located)
+        closure = self._closure(located[1], located[2])
+        closure.reach(located[0], [Use((name,), 0) for name in located[0].defined])
+        return self._code(closure)
+
+    def _closure(self, search: tuple[str, ...], looked: Iterable[str]) -> Closure:
+        folders = [f for _, folders, _ in self._imports for f in folders]
+        search = tuple(dict.fromkeys((*search, *folders, *self._folders)))
+        closure = Closure(self._finder, search, self._changes.setdefault(search, Changes()))
+        closure.files.update(looked)
+        return closure
+
+    def _code(self, closure: Closure) -> Code:
+        pieces = closure.pieces()
+        whole = closure.whole | closure.verbatim
+        listed = {file for folder in closure.folders for file in self._finder.python_files(folder)}
+        shown = {f"{folder}/**/*.py".lstrip("/"): why for folder, why in closure.folders.items()}
+        shown |= {file: why for file, why in sorted(whole.items()) if file not in listed}
+        listings = {folder: listing_fingerprint(self._finder.python_files(folder)) for folder in closure.folders}
+        fingerprint = fingerprint_json("code 2", pieces)
+        return Code(fingerprint, pieces, shown, tuple(sorted(closure.files)), listings, closure.tops, closure.search)
 
     def define(self, entry: str) -> FunctionInfo:
         """Return what the text says of a function; raises as `fingerprint` does."""
@@ -117,14 +155,6 @@ class CodeReader:
             found = self._find(entry)
             self._defined[entry] = self._describe(found.module, found.parts, found.search, seen=set())
         return self._defined[entry]
-
-    def files_of(self, module: str) -> tuple[str, ...]:
-        """Return the paths that decide what importing a module gives: all that it and its imports read or look for."""
-        found, search, looked = self._module(module)
-        closure = Closure(self._finder, search, self._changes.setdefault(search, {}))
-        closure.files.update(looked)
-        closure.reach(found, [Use((name,), 0) for name in found.defined])
-        return tuple(sorted(closure.files))
 
     def _find(self, entry: str) -> _Entry:
         if entry not in self._entries:
@@ -148,12 +178,14 @@ class CodeReader:
             folder = (self._root / file).parent
             names = [p.name for p in folder.glob("*.py")]
             raise ParamError(f"there is no file '{file}'", help=_near(Path(file).name, names, "the folder has"))
-        folder_name = file.rpartition("/")[0]
+        folder_name, _, last = file.rpartition("/")
+        if not folder_name:
+            refuse_namesake(last.removesuffix(".py"), file)
         package = (folder_name,) if file.endswith("__init__.py") else ()
         return self._finder.load(file, package), tuple(dict.fromkeys(("", folder_name))), (file,)
 
     def _by_name(self, name: str) -> _Located:
-        search = ("",)
+        search = ("", *self._folders)
         head, *rest = name.split(".")
         found = self._finder.find(search, head)
         looked = [*found.looked]
@@ -181,7 +213,7 @@ class CodeReader:
         imports = module.imports.get(parts[0], [])
         if len(imports) == 1 and not units and f"{module.file}:{parts[0]}" not in seen:
             seen.add(f"{module.file}:{parts[0]}")
-            target = Closure(self._finder, search).locate(module, imports[0])
+            target = Follower(self._finder, search).locate(module, imports[0])
             names = (imports[0].name, *parts[1:]) if imports[0].name else parts[1:]
             if target and names and target.binds(names[0]):
                 return self._describe(target, names, search, seen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,22 +12,35 @@ from typing import IO
 
 from mmetl.engines.duckdb import Session, file_list, literal, literals, quote
 from mmetl.errors import TaskError, Where
+from mmetl.transforms.tabular.csv_quotes import PIECE_BYTES, quotes_of
 from mmetl.transforms.tabular.read import ReadParams
-from mmetl.transforms.tabular.results import check_names
 
 _DOUBLE = r"-?(0|[1-9]\d*)(\.\d+([eE][+-]?\d+)?|[eE][+-]?\d+)"
-_TIME = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?"
-_ZONE = r"(Z|[+-]\d\d(:?\d\d)?)"
+_DATE = r"\d{4}-\d\d-\d\d"
+_TIME = _DATE + r"[ T]([01]\d|2[0-3]):\d\d(:\d\d(\.\d{1,6})?)?"
+_ZONE = r"(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)"
+
+# The digits that a number stands for, without zeros around them: as the file has them, and as a float gives them back.
+_DIGITS = "trim(replace(regexp_replace({c}, '[eE].*|-', '', 'g'), '.', ''), '0')"
+_BACK = (
+    "trim(replace(split_part(format(case when length({d}) <= 15 then '{:.14e}' when length({d}) = 16 then '{:.15e}'"
+    " else '{:.16e}' end, abs({c}::double)), 'e', 1), '.', ''), '0')"
+)
+# Up to 15 digits always come back, unless the number is too large or too small; up to 17 may. The cheap tests come first.
+_KEEPS = (
+    "when length({c}) <= 15 and not contains({c}, 'e') and not contains({c}, 'E') then {bit}"
+    f" when {{c}}::double::varchar = {{c}} then {{bit}} when {_BACK.replace('{d}', _DIGITS)} = {_DIGITS} then {{bit}}"
+)
 
 # What a value may be, as one bit each; a column's bits together decide its type. No guess leaves the values behind:
 # `007` is text, since 7 would not be written so.
 _KINDS = (
-    ("try_cast({c} as bigint)::varchar = {c}", 1),
-    ("regexp_full_match({c}, '" + _DOUBLE + "')", 2),
-    ("lower({c}) in ('true', 'false')", 4),
-    ("try_cast({c} as date)::varchar = {c}", 8),
-    ("regexp_full_match({c}, '" + _TIME + "') and try_cast({c} as timestamp) is not null", 16),
-    ("regexp_full_match({c}, '" + _TIME + _ZONE + "') and try_cast({c} as timestamptz) is not null", 32),
+    ("try_cast({c} as bigint)::varchar = {c}", f"case {_KEEPS.replace('{bit}', '1')} else 64 end"),
+    ("regexp_full_match({c}, '" + _DOUBLE + "')", f"case {_KEEPS.replace('{bit}', '2')} else 128 end"),
+    ("lower({c}) in ('true', 'false')", "4"),
+    ("regexp_full_match({c}, '" + _DATE + "') and try_cast({c} as date)::varchar = {c}", "8"),
+    ("regexp_full_match({c}, '" + _TIME + "') and try_cast({c} as timestamp) is not null", "16"),
+    ("regexp_full_match({c}, '" + _TIME + _ZONE + "') and try_cast({c} as timestamptz) is not null", "32"),
 )
 _TYPES = {
     1: "BIGINT",
@@ -37,12 +51,17 @@ _TYPES = {
     16: "TIMESTAMP",
     24: "TIMESTAMP",
     32: "TIMESTAMPTZ",
+    64: "BIGINT",
+    65: "BIGINT",
 }
 
 _BAD_ROW = re.compile(r"CSV Error on Line: (\d+)\s+Original Line: ?(.*?)\n\s*Possible ", re.DOTALL)
 _FILE = re.compile(r"^\s*file = (.*)$", re.MULTILINE)
 _BAD_VALUE = re.compile(r"(?:could not convert string|invalid .*?|.*?) ['\"](.*?)['\"]", re.IGNORECASE)
 SHOWN_LINE = 200
+OTHER_DELIMITERS = ";\t|,"
+MEND_ROW = "mend the row, or set `delimiter` or `encoding`"
+LINE_BYTES = 16 << 20  # longest row: a document in a field may be of some megabytes; DuckDB's own limit is 2 MB
 
 
 class CsvSource:
@@ -55,11 +74,12 @@ class CsvSource:
     """
 
     def __init__(self, params: ReadParams, delimiter: str, files: Mapping[Path, str]) -> None:
+        csv.field_size_limit(LINE_BYTES)
         self.params = params
         self.delimiter = params.delimiter or delimiter
         self.files = files
         self.names = self._names()
-        check_names(self.names)
+        self._check_names()
 
     def query(self, db: Session) -> tuple[str, list[str]]:
         """Return the query over all files with every column in its type, and the names of the columns."""
@@ -68,10 +88,14 @@ class CsvSource:
         options = (
             f"auto_detect=false, columns={{{columns}}}, header={str(self.params.header).lower()},"
             f" delim={literal(self.delimiter)}, quote='\"', escape='\"', nullstr={nulls}, allow_quoted_nulls=false,"
-            f" encoding={literal(self.params.encoding)}, hive_partitioning=false"
+            f" encoding={literal(self.params.encoding)}, hive_partitioning=false,"
+            f" max_line_size={LINE_BYTES}, buffer_size={2 * LINE_BYTES}"
         )
         # File by file: given more files than twice the cores, DuckDB drops what follows an unclosed quote without a word.
-        each = (f"from read_csv({file_list([path])}, {options})" for path in self.files)
+        each = (
+            f"from read_csv({file_list([path])}, {options}, parallel={str(not self._spans_lines(path)).lower()})"
+            for path in self.files
+        )
         raw = f"({' union all '.join(each)})"
         types = self._types(db, raw)
         typed = (
@@ -91,6 +115,22 @@ class CsvSource:
                         if n < len(row) and row[n] == value:
                             return Where(name, rows.line_num, 1, self.delimiter.join(row)[:SHOWN_LINE])
         return None
+
+    def _spans_lines(self, path: Path) -> bool:
+        """Tell whether rows of a large file span lines: cut anywhere, DuckDB would mistake lines inside of quotes for rows.
+
+        Raises:
+            TaskError: for an open quote. Reading such a file in one piece, DuckDB drops what follows without a word.
+        """
+        if path.suffix != ".gz" and (path.stat().st_size < PIECE_BYTES or not _has_quotes(path)):
+            return False
+        with self._open(path) as file:
+            quotes = quotes_of(file, self.delimiter)
+        if quotes.open_at:
+            line, text = quotes.open_at
+            where = Where(self.files[path], line, 1, text[:SHOWN_LINE])
+            raise TaskError("value with unterminated quote found", where, MEND_ROW)
+        return quotes.span
 
     def _types(self, db: Session, raw: str) -> dict[str, str]:
         """Return column -> type. Every value of every file is looked at: no sample can hide the one that differs."""
@@ -115,6 +155,26 @@ class CsvSource:
                 )
         assert first is not None
         return first
+
+    def _check_names(self) -> None:
+        """Raise TaskError for a column that stands twice, and for a header that was not cut into columns."""
+        file = next(iter(self.files.values()))
+        seen: dict[str, int] = {}
+        for number, name in enumerate(self.names, 1):
+            first = seen.setdefault(name.lower(), number)
+            if first != number:
+                both = f"columns {first} and {number} of '{file}' are both named '{name}'"
+                cases = f"columns {first} and {number} of '{file}' are named '{self.names[first - 1]}' and '{name}'"
+                raise TaskError(
+                    both if name == self.names[first - 1] else f"{cases}: they differ in case only",
+                    help=f"rename one in {'the header of the file' if self.params.header else '`names`'}",
+                )
+        found = [d for d in OTHER_DELIMITERS if d in self.names[0]]
+        if len(self.names) == 1 and found and self.params.header and self.params.delimiter is None:
+            raise TaskError(
+                f"the header of '{file}' is one column: '{self.names[0]}'",
+                help=f"set `delimiter: {json.dumps(found[0])}`, or `delimiter: {json.dumps(self.delimiter)}` if it is right",
+            )
 
     def _names_of(self, path: Path, name: str) -> list[str]:
         try:
@@ -149,12 +209,12 @@ def csv_error(error: TaskError, source: CsvSource) -> TaskError:
     if row:
         file = _FILE.search(message)
         path = Path(file[1].strip()) if file else Path()
-        text, *_, said = [line for line in row[2].splitlines() if line.strip()]
+        *lines, said = [line for line in row[2].splitlines() if line.strip()]
+        text = lines[0] if lines else ""
         what = said.strip().rstrip(".")
         columns = re.fullmatch(r"Expected Number of Columns: (\d+) Found: (\d+)", what)
         what = f"this row has {columns[2]} columns, not {columns[1]}" if columns else what[:1].lower() + what[1:]
-        help_ = "mend the row, or set `delimiter` or `encoding`"
-        return TaskError(what, Where(source.files.get(path, str(path)), int(row[1]), 1, text[:SHOWN_LINE]), help_)
+        return TaskError(what, Where(source.files.get(path, str(path)), int(row[1]), 1, text[:SHOWN_LINE]), MEND_ROW)
     if "Conversion Error" in message:
         value = _BAD_VALUE.search(error.what)
         where = source.find(value[1]) if value else None
@@ -167,8 +227,13 @@ def csv_error(error: TaskError, source: CsvSource) -> TaskError:
 def _bits(name: str) -> str:
     """Return the SQL that says which kinds of values a column has."""
     column = quote(name)
-    cases = " ".join(f"when {test.replace('{c}', column)} then {bit}" for test, bit in _KINDS)
-    return f"bit_or(case when {column} is null or {column} = '' then 0 {cases} else 64 end)"
+    cases = " ".join(f"when {test.replace('{c}', column)} then {bit.replace('{c}', column)}" for test, bit in _KINDS)
+    return f"bit_or(case when {column} is null or {column} = '' then 0 {cases} else 256 end)"
+
+
+def _has_quotes(path: Path) -> bool:
+    with path.open("rb") as file:
+        return any(b'"' in chunk for chunk in iter(lambda: file.read(PIECE_BYTES), b""))
 
 
 def _difference(first: list[str], other: list[str]) -> str:

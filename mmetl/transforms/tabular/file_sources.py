@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from mmetl.errors import TaskError
 from mmetl.transforms.tabular.csv_source import CsvSource, csv_error
 from mmetl.transforms.tabular.read import Format, ReadParams
 from mmetl.transforms.tabular.results import no_column, store_query
+
+_START_BYTES = 4096
 
 
 def read_files(job: Job, params: ReadParams, kind: Format, files: Sequence[Path]) -> Made:
@@ -55,6 +59,7 @@ def _query(job: Job, params: ReadParams, kind: Format, shown: Mapping[Path, str]
     else:
         if not any(path.stat().st_size for path in shown):
             raise TaskError(f"{_listed(shown)} is empty, so its columns are not known", help="write at least one row")
+        _check_ndjson(shown)
         found = _ndjson_types(job, shown)
         types = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in found)
         sql = (
@@ -75,6 +80,18 @@ def _ndjson_types(job: Job, shown: Mapping[Path, str]) -> list[tuple[str, str]]:
             f"select * from read_json({file_list(shown)}, format='newline_delimited', hive_partitioning=false,"
             " sample_size=-1, maximum_sample_files=2147483647, union_by_name=true)"
         )
+
+
+def _check_ndjson(shown: Mapping[Path, str]) -> None:
+    """Raise TaskError for a file that is one JSON array: it would be one row, or none."""
+    for path, name in shown.items():
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            start = file.read(_START_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()
+        if start.startswith(b"["):
+            raise TaskError(
+                f"'{name}' is a JSON array, and not one object a line",
+                help=f"write one object a line, for example by: jq -c '.[]' {name} > rows.ndjson",
+            )
 
 
 def _check_parquet(shown: Mapping[Path, str]) -> None:

@@ -45,9 +45,11 @@ def write_parquet(db: Session, manifest: Manifest, path: Path, order_by: Sequenc
 
 
 def _order(manifest: Manifest, order_by: Sequence[str]) -> str:
-    """Return the ORDER BY clause. Rows of several buckets have no order yet but the key's."""
+    """Return the ORDER BY clause. Rows of several buckets have no order yet but the key's, those of a view have none."""
     if order_by:
         return "order by " + ", ".join([*_wanted(manifest, order_by), *(quote(c.name) for c in manifest.columns)])
+    if manifest.kind == "view":
+        return "order by all"
     if manifest.buckets > 1:
         return "order by " + ", ".join(quote(k) for k in manifest.key)
     return ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
+from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope, View
 from mmetl.engines.packages import require
 from mmetl.errors import MmetlError, ParamError, TaskError, Where
 
@@ -56,7 +56,7 @@ class Python:
         require("tabular", "duckdb", "pyarrow")
         params: PythonParams = job.params
         function = job.functions[params.function]
-        tables = {alias: whole_table(table) for alias, table in job.inputs.items()}
+        tables = {alias: whole_table(job, table) for alias, table in job.inputs.items()}
         return keep_rows(job, function, _call(job, function, tables, params.args))
 
 
@@ -73,14 +73,19 @@ def keep_rows(job: Job, function: Callable[..., Any], result: Any) -> Made:
         raise failed(job, function, error) from error
 
 
-def whole_table(table: Table) -> Any:
-    """Return an input whole. Rows of a keyed table come in the order of the key, however it is cut."""
+def whole_table(job: Job, table: Input) -> Any:
+    """Return an input whole. Rows of a keyed table come in the order of the key and in one batch, however it is cut."""
+    if isinstance(table, View):
+        from mmetl.transforms.tabular.views import view_rows
+
+        with view_rows(table, job.scratch, threads=job.threads, on_cancel=job.on_cancel) as stream:
+            return stream.read_all()
     from mmetl.cache.tables import read_table
 
     rows = read_table(table).read_all()
     if table.manifest.buckets > 1:
-        rows = rows.sort_by([(column, "ascending") for column in table.manifest.key])
-    return rows
+        return rows.sort_by([(column, "ascending") for column in table.manifest.key])
+    return rows.combine_chunks() if table.manifest.key else rows
 
 
 def _call(job: Job, function: Callable[..., Any], tables: Mapping[str, Any], args: Mapping[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
+from mmetl.transforms.tabular.types import type_problems
 
 Format = Literal["csv", "tsv", "ndjson", "parquet", "sqlite"]
 EXTENSIONS: dict[str, Format] = {
@@ -26,7 +27,6 @@ EXTENSIONS: dict[str, Format] = {
     ".sqlite": "sqlite",
     ".sqlite3": "sqlite",
 }
-_TYPE = re.compile(r"[A-Za-z_][\w ,()\[\]<>\"]*")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h|d|w)")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -39,7 +39,8 @@ class Watermark(BaseModel):
     column: str = Field(description="a column that grows with each new or changed row")
     lookback: float | int | str = Field(
         default=0,
-        description="how far before the last value to read again: a number, or a time such as 90s, 15m, 2h, 1d",
+        description="how far before the last value to read again: where the column holds numbers a number in its unit,"
+        " where it holds times as text a time such as 90s, 15m, 2h, 1d",
     )
 
     @property
@@ -87,7 +88,7 @@ class Read:
     """See the module."""
 
     name = "tabular.read"
-    version = 1
+    version = 2
     params = ReadParams
     packages: tuple[str, ...] = ("duckdb", "pyarrow")
     code: tuple[str, ...] = ()
@@ -149,13 +150,7 @@ def _problems(params: ReadParams, scope: Scope) -> Iterator[ParamError]:
     if not params.paths:
         yield ParamError("there is no path", help="name a file or a glob", param=("path",))
     kind = _format(params)
-    for column, type_ in params.types.items():
-        if _TYPE.fullmatch(type_) is None:
-            yield ParamError(
-                f"'{type_}' is not a type",
-                help="write a type of DuckDB, such as DECIMAL(10,2)",
-                param=("types", column),
-            )
+    yield from type_problems(params.types)
     for name in ("names", "delimiter", "header", "null_values", "encoding"):
         if kind not in {"csv", "tsv"} and getattr(params, name) != ReadParams.model_fields[name].get_default(
             call_default_factory=True
@@ -189,10 +184,11 @@ def _sqlite_problems(params: ReadParams, scope: Scope) -> Iterator[ParamError]:
             help="set `key:` to the columns that name a row",
             param=("watermark",),
         )
-    if isinstance(params.watermark.lookback, str) and params.watermark.lookback_s is None:
+    lookback = params.watermark.lookback
+    if params.watermark.lookback_s is None if isinstance(lookback, str) else not lookback >= 0:
         yield ParamError(
-            f"'{params.watermark.lookback}' is not a lookback",
-            help="write a number, or a time such as 90s, 15m, 2h, 1d",
+            f"'{lookback}' is not a lookback",
+            help="write a number of 0 or more, or a time such as 90s, 15m, 2h, 1d",
             param=("watermark", "lookback"),
         )
 

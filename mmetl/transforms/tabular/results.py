@@ -10,12 +10,14 @@ from mmetl.cache.arrow_types import columns_of, normal_schema
 from mmetl.cache.buckets import bucket_count, bucket_sql
 from mmetl.cache.tables import BUCKET, SHOWN_KEYS, null_key, repeated_key, unique, write_table
 from mmetl.contracts.transform import Job, Made
-from mmetl.engines.duckdb import Session, quote, session
+from mmetl.engines.duckdb import Session, leaves, quote, session
 from mmetl.errors import TaskError
 from mmetl.utils.text import near
 
 
-def store_query(job: Job, db: Session, sql: str, names: Sequence[str], *, ordered: bool, buckets: int) -> Made:
+def store_query(
+    job: Job, db: Session, sql: str, names: Sequence[str], *, ordered: bool, buckets: int, text: str = ""
+) -> Made:
     """Run a query and keep its result, sorted by key or else by all columns, or in its own order.
 
     Args:
@@ -25,6 +27,7 @@ def store_query(job: Job, db: Session, sql: str, names: Sequence[str], *, ordere
         names: its columns.
         ordered: keep the query's order.
         buckets: how many buckets a keyed result is cut into, if it has no order of its own.
+        text: the author's text inside `sql`, for the position in error messages.
     """
     check_names(names)
     for column in job.key:
@@ -34,18 +37,31 @@ def store_query(job: Job, db: Session, sql: str, names: Sequence[str], *, ordere
         # In an order other than the key's, equal keys are not neighbours; and the query should run once.
         db.rows(f"create temp table __mmetl_result as\n{sql}")
         _check_key(db, "__mmetl_result", job.key)
-        return _keep(job, db, 'from "__mmetl_result"', sql)
+        return _keep(job, db, 'from "__mmetl_result"', text)
     if ordered:
-        return _keep(job, db, sql, sql)
+        return _keep(job, db, sql, text)
     if not job.key:
-        return _keep(job, db, f"select * from (\n{sql}\n) order by all", sql)
+        return _keep(job, db, f"select * from (\n{sql}\n) order by all", text)
     order = ", ".join(quote(k) for k in job.key)
     bucket = bucket_sql(job.key, buckets)
-    rows = db.stream(f"select *, {bucket} as {quote(BUCKET)} from (\n{sql}\n) order by {quote(BUCKET)}, {order}", sql)
+    rows = db.stream(f"select *, {bucket} as {quote(BUCKET)} from (\n{sql}\n) order by {quote(BUCKET)}, {order}", text)
     schema = normal_schema(pa.schema([f for f in rows.schema if f.name != BUCKET]))
     _check_key_types(schema, job.key)
     parts = write_table(unique(rows.batches, job.key), schema, job.parts, bucketed=True)
     return Made(parts, columns_of(schema), buckets)
+
+
+def describe_view(db: Session, sql: str, text: str) -> Made:
+    """Return a view: its query and the columns that it would give; nothing is computed.
+
+    Args:
+        db: a session with the view's inputs.
+        sql: the query, in canonical form.
+        text: the same in its author's words, for the position in error messages.
+    """
+    schema = db.stream(f"select * from (\n{text}\n) limit 0", text).schema
+    check_names(schema.names)
+    return Made((), columns_of(normal_schema(schema)), view=sql)
 
 
 def store_rows(job: Job, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, buckets: int) -> Made:
@@ -61,8 +77,9 @@ def store_rows(job: Job, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *
 
 def buckets_of(job: Job) -> int:
     """Return how many buckets a result is cut into: as its inputs of the same key, else by the size of all inputs."""
-    same = [t.manifest.buckets for t in job.inputs.values() if t.manifest.key == tuple(job.key)]
-    size = sum(t.manifest.size_bytes for t in job.inputs.values())
+    tables = list(leaves(job.inputs.values()))
+    same = [t.manifest.buckets for t in tables if t.manifest.key == tuple(job.key)]
+    size = sum(t.manifest.size_bytes for t in tables)
     return max(same, default=0) or bucket_count(size, job.previous.buckets if job.previous else None)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
+from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope, View
 from mmetl.engines.packages import require
-from mmetl.errors import ParamError
+from mmetl.errors import ParamError, QueryError, TaskError
+from mmetl.transforms.tabular.types import holds
 from mmetl.utils.text import near
 
 MEMORY = r"^\d+(\.\d+)? ?([KMGT]i?)?B$"
@@ -33,10 +35,11 @@ class Sql:
     """See the module."""
 
     name = "tabular.sql"
-    version = 1
+    version = 2
     params = SqlParams
     packages: tuple[str, ...] = ("duckdb", "pyarrow")
     code: tuple[str, ...] = ()
+    views = True
 
     def declare(self, params: SqlParams, scope: Scope) -> Declaration:
         """Find the tables of the query. Raises ParamError for one that is no task."""
@@ -71,24 +74,65 @@ class Sql:
         require("tabular", "duckdb", "pyarrow", "sqlglot")
         from mmetl.engines.duckdb import session
         from mmetl.engines.sql import analyse
-        from mmetl.transforms.tabular.results import buckets_of, store_query
+        from mmetl.transforms.tabular.results import buckets_of, describe_view, store_query
 
         params: SqlParams = job.params
         found = analyse(params.sql, volatile=params.volatile, exact=exact_columns(job.inputs.values()))
-        alone = params.reproducible and bool(found.single_thread)
-        with session(
-            job.scratch,
-            tables=job.inputs,
-            threads=1 if alone else job.threads,
-            memory_limit=params.memory_limit,
-            on_cancel=job.on_cancel,
-        ) as db:
-            names = [name for name, _ in db.columns(found.body, found.body)]
-            sql = found.break_ties(len(names)) if found.ordered else found.body
-            return store_query(job, db, sql, names, ordered=found.ordered, buckets=buckets_of(job))
+        alone = params.reproducible and bool([*found.single_thread, *reasons_below(job.inputs.values())])
+        with (
+            _placed(params.sql, found.body, found.start),
+            session(
+                job.scratch,
+                tables=job.inputs,
+                threads=1 if alone else job.threads,
+                memory_limit=params.memory_limit,
+                canonical=alone,
+                on_cancel=job.on_cancel,
+            ) as db,
+        ):
+            columns = db.columns(found.body, found.body)
+            _refuse_types(columns)
+            if job.view:
+                return describe_view(db, found.canonical, found.body)
+            sql = found.break_ties(len(columns)) if found.ordered else found.body
+            names = [name for name, _ in columns]
+            return store_query(job, db, sql, names, ordered=found.ordered, buckets=buckets_of(job), text=sql)
 
 
-def exact_columns(tables: Iterable[Table]) -> frozenset[str]:
+def _refuse_types(columns: Iterable[tuple[str, str]]) -> None:
+    for name, kind in columns:
+        if not holds(kind):
+            raise TaskError(
+                f"column '{name}' has the type '{kind}', which a table cannot hold",
+                help="cast it, for example to text: cast(x as varchar)",
+            )
+
+
+@contextlib.contextmanager
+def _placed(sql: str, body: str, start: int) -> Iterator[None]:
+    """Say of an error inside `body`, which begins `start` characters into the param, how far into the param it is."""
+    try:
+        yield
+    except TaskError as error:
+        if error.where is None or error.where.file != "sql":
+            raise
+        lines = body.splitlines(keepends=True)[: error.where.line - 1]
+        offset = start + sum(map(len, lines)) + error.where.column - 1
+        where = error.where._replace(line=error.where.line + sql.count("\n", 0, start))
+        raise QueryError(error.what, where, error.help, sql, offset) from error
+
+
+def reasons_below(inputs: Iterable[Input]) -> Iterator[str]:
+    """Yield why the number of threads may change the result of a view that is read."""
+    from mmetl.engines.sql import analyse
+
+    for view in (i for i in inputs if isinstance(i, View)):
+        exact = exact_columns(view.inputs.values())
+        yield from analyse(view.manifest.sql, volatile=True, exact=exact).single_thread
+        yield from reasons_below(view.inputs.values())
+
+
+def exact_columns(tables: Iterable[Input]) -> frozenset[str]:
     """Return the lower-case names of columns that hold integers or decimals in every table that has them."""
     exact: set[str] = set()
     other: set[str] = set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import sqlite3
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +18,12 @@ from mmetl.engines.duckdb import quote, session
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.read import ReadParams, Watermark
 from mmetl.transforms.tabular.results import check_names, no_column, store_query
+from mmetl.transforms.tabular.watermark import last_of, start_of
 from mmetl.utils.shrink import has_shrunk
 from mmetl.utils.text import near
 
 BATCH_ROWS = 8192
+EXACT = 2**53  # up to here a float holds every integer
 WORDS = {"integer": "an integer", "real": "a float", "text": "text", "blob": "bytes"}
 
 
@@ -46,14 +47,21 @@ def read_sqlite(job: Job, params: ReadParams, path: Path) -> Made:
         for column in [*params.columns, *params.types, *([mark.column] if mark else [])]:
             if column not in source.names:
                 raise no_column("read", column, source.names)
-        if mark and job.base and job.base.watermark is not None and job.base.table.manifest.key == tuple(job.key):
-            made = _read_on(con, job, params, source, mark, job.base)
+        last = last_of(con, source.sql, mark) if mark else None
+        if mark and job.base and _goes_on(job, job.base, last):
+            made = _read_on(con, job, params, source, mark, job.base, last)
             if made is not None:
                 return made
-        return _read_all(con, job, params, source)
+        return _read_all(con, job, params, source, last)
 
 
-def _read_all(con: sqlite3.Connection, job: Job, params: ReadParams, source: Source) -> Made:
+def _goes_on(job: Job, base: Base, last: Any) -> bool:
+    """Tell whether the build can be continued: it has got somewhere, by the same key, in a column of the same kind."""
+    same = last is None or isinstance(last, str) == isinstance(base.watermark, str)
+    return base.watermark is not None and same and base.table.manifest.key == tuple(job.key)
+
+
+def _read_all(con: sqlite3.Connection, job: Job, params: ReadParams, source: Source, last: Any) -> Made:
     kinds = _kinds(con, source, params)
     buckets = _buckets(con, job.previous.buckets if job.previous else None)
     with session(job.scratch, threads=job.threads, on_cancel=job.on_cancel) as db:
@@ -62,8 +70,6 @@ def _read_all(con: sqlite3.Connection, job: Job, params: ReadParams, source: Sou
             job, db, _typed("__mmetl_rows", params, source), _kept(params, source), ordered=not job.key, buckets=buckets
         )
     _refuse_shrunk(job, made)
-    mark = params.watermark
-    last = _last(con, source, mark, ()) if mark else None
     return Made(made.parts, made.columns, made.buckets, last)
 
 
@@ -79,11 +85,12 @@ def _refuse_shrunk(job: Job, made: Made) -> None:
 
 
 def _read_on(
-    con: sqlite3.Connection, job: Job, params: ReadParams, source: Source, mark: Watermark, base: Base
+    con: sqlite3.Connection, job: Job, params: ReadParams, source: Source, mark: Watermark, base: Base, last: Any
 ) -> Made | None:
     """Put the rows since the watermark over the rows of the base. None: the columns have changed, read all."""
-    since = (_start(base.watermark, mark),)
-    new = Source(f"{source.sql} where {quote(mark.column)} >= ?", source.names, source.declared)
+    since, column = (start_of(base.watermark, mark),), quote(mark.column)
+    # A row without a value in the column cannot be told from one that was read before: all of them are read again.
+    new = Source(f"{source.sql} where {column} >= ? or {column} is null", source.names, source.declared)
     kinds = _kinds(con, new, params, since)
     with session(job.scratch, tables={"__mmetl_base": base.table}, threads=job.threads, on_cancel=job.on_cancel) as db:
         db.register("__mmetl_rows", _stream(con, new, kinds, since))
@@ -100,8 +107,10 @@ def _read_on(
             ordered=False,
             buckets=_buckets(con, base.table.manifest.buckets),
         )
-    last = _last(con, new, mark, since)
-    ahead = last is None or (type(last) is type(base.watermark) and last < base.watermark)
+    ((again,),) = con.execute(f"select count(*) from ({source.sql}) where {column} is null")
+    if again:
+        job.log.write(f"rows without a value in '{mark.column}', read again by every run: {again:,}\n")
+    ahead = last is None or last < base.watermark
     return Made(made.parts, made.columns, made.buckets, base.watermark if ahead else last)
 
 
@@ -132,7 +141,9 @@ def _source(con: sqlite3.Connection, params: ReadParams) -> Source:
         columns = con.execute(f"pragma table_info({quote(params.table)})").fetchall()
         declared = {name: kind.upper() for _, name, kind, *_ in columns}
         rows = f"select * from {quote(params.table)}"
-        return Source(f"select * from ({rows}{_by_rowid(con, params.table)})", list(declared), declared)
+        # Rows of a table with a watermark have a key, and so need no order; it would keep SQLite from using an index.
+        order = "" if params.watermark else _by_rowid(con, params.table)
+        return Source(f"select * from ({rows}{order})", list(declared), declared)
     query = (params.query or "").strip().rstrip(";")
     con.execute(f"explain {query}")  # inside of parentheses SQLite would complain about another place
     names = [d[0] for d in con.execute(f"select * from (\n{query}\n) limit 0").description]
@@ -161,7 +172,21 @@ def _kinds(
         kinds[name] = pa.string() if name in params.types else _kind(source.declared.get(name, ""), found)
         if kinds[name] is None:
             raise _mixed(con, source, name, args)
+        if kinds[name] == pa.float64() and "integer" in found:
+            _refuse_large(con, source, name, args)
     return kinds
+
+
+def _refuse_large(con: sqlite3.Connection, source: Source, name: str, args: Sequence[Any]) -> None:
+    """Raise TaskError for an integer that would lose its last digits among the floats of its column."""
+    column = quote(name)
+    large = f"typeof({column}) = 'integer' and {column} not between {-EXACT} and {EXACT}"
+    row = con.execute(f"select {column} from (select {column} from ({source.sql})) where {large} limit 1", args)
+    for (value,) in row:
+        raise TaskError(
+            f"column '{name}' has floats, and {value}, which no float holds",
+            help=f"set `types: {{{name}: VARCHAR}}`, or one such as DECIMAL(38,6)",
+        )
 
 
 def _kind(declared: str, found: set[str]) -> pa.DataType | None:
@@ -243,36 +268,3 @@ def _kept(params: ReadParams, source: Source) -> Sequence[str]:
 def _buckets(con: sqlite3.Connection, previous: int | None) -> int:
     (pages,), (size,) = con.execute("pragma page_count").fetchone(), con.execute("pragma page_size").fetchone()
     return bucket_count(pages * size, previous)
-
-
-def _start(watermark: Any, mark: Watermark) -> Any:
-    """Return the first value to read: the watermark less the lookback."""
-    seconds = mark.lookback_s
-    if seconds is None:
-        if isinstance(watermark, str):
-            if mark.lookback:
-                raise TaskError(
-                    f"a lookback of {mark.lookback} cannot be taken from '{watermark}'", help="write a time, such as 1d"
-                )
-            return watermark
-        return watermark - mark.lookback
-    if not isinstance(watermark, str):
-        return watermark - seconds
-    try:
-        moment = dt.datetime.fromisoformat(watermark)
-    except ValueError:
-        raise TaskError(
-            f"the watermark '{watermark}' is not a time", help="set `lookback` to 0, or read another column"
-        ) from None
-    # Cut to seconds and without a zone it sorts before every text of the same second.
-    moment = moment.replace(tzinfo=None) - dt.timedelta(seconds=seconds)
-    if len(watermark) == len("2024-01-01"):
-        return moment.date().isoformat()
-    return moment.isoformat(watermark[10], "seconds")
-
-
-def _last(con: sqlite3.Connection, source: Source, mark: Watermark, args: Sequence[Any]) -> Any:
-    ((value,),) = con.execute(f"select max({quote(mark.column)}) from ({source.sql})", args)
-    if isinstance(value, bytes):
-        raise TaskError(f"column '{mark.column}' holds bytes and cannot be a watermark", help="read another column")
-    return value

@@ -66,14 +66,21 @@ class Write:
         require("tabular", "duckdb", "pyarrow")
         from mmetl.engines.duckdb import session
         from mmetl.transforms.tabular.files import write_csv, write_ndjson, write_parquet
+        from mmetl.transforms.tabular.sql import reasons_below
 
         params: WriteParams = job.params
         (table,) = job.inputs.values()
         (target,) = job.outputs
         temp = Path(target).with_name(f".{Path(target).name}.{os.getpid()}-{next(_attempts)}.tmp")
+        alone = any(reasons_below((table,)))
         try:
             with session(
-                job.scratch, tables={"input": table}, writes=[temp], threads=job.threads, on_cancel=job.on_cancel
+                job.scratch,
+                tables={"input": table},
+                writes=[temp],
+                threads=1 if alone else job.threads,
+                canonical=alone,
+                on_cancel=job.on_cancel,
             ) as db:
                 if _format(params) == "parquet":
                     write_parquet(db, table.manifest, temp, params.order_by)

@@ -116,7 +116,7 @@ REACHED = {
     "helpers.py:step", "pkg/__init__.py:trim", "pkg/extra.py:<module>", "pkg/sub.py:EDGE", "pkg/sub.py:trim",
     "transforms.py:Base", "transforms.py:BaseModel", "transforms.py:CleanParams", "transforms.py:Cleaner",
     "transforms.py:LIMIT", "transforms.py:TOTAL", "transforms.py:clean", "transforms.py:helpers",
-    "transforms.py:math", "transforms.py:s", "transforms.py:shift", "transforms.py:trim",
+    "transforms.py:<module>", "transforms.py:math", "transforms.py:s", "transforms.py:shift", "transforms.py:trim",
 }  # fmt: skip
 
 
@@ -178,7 +178,7 @@ EDITS = [
     ("a helper's helper", "helpers.py", "def recurse(x):\n    return step(x)", "def recurse(x):\n    return step(x, 3)", {"helpers.py:recurse"}),
     ("one of two names of a statement", "helpers.py", "(1, 2), 3", "(1, 3), 3", {"helpers.py:PAIR"}),
     ("a statement run on import", "helpers.py", "seed(1)", "seed(2)", {"helpers.py:<module>"}),
-    ("a statement run on import taken away", "helpers.py", "random.seed(1)\n", "", {"helpers.py:<module>", "helpers.py:random"}),
+    ("a statement run on import taken away", "helpers.py", "random.seed(1)\n", "", {"helpers.py:<module>", "helpers.py:random", "transforms.py:<module>"}),
     ("another outside function", "helpers.py", "floor as down", "ceil as down", {"helpers.py:down"}),
     ("an import nobody uses", "helpers.py", "import random\n", "import random\nimport json\n", NOTHING),
     ("imports in another order", "transforms.py", "import math\nimport helpers\n", "import helpers\nimport math\n", NOTHING),
@@ -232,9 +232,9 @@ SHAPES = [
     ("global of another function", {T: "A = 1\nB = 2\ndef set_():\n  global A\n  A = B\ndef f(): return A"}, {"A", "B", "f", "set_"}, {}),
     ("match", {T: "import e\ndef f(x):\n  match x:\n    case e.ONE: return 1\n    case [a, *b]: return a", "e.py": "ONE = 1\nTWO = 2\na = 3"}, {"f", "e", "e.py:ONE"}, {}),
     ("mmetl itself", {T: "from mmetl import register_transform\n@register_transform('a.b')\ndef f(): pass", "mmetl/__init__.py": "register_transform = 1"}, {"f", "register_transform"}, {}),
-    ("registry", {T: "R = {}\ndef reg(g):\n  R[g.__name__] = g\n  return g\n@reg\ndef a(): return A\nA = 1\ndef z(): pass\ndef f(x): return R[x]()"}, {"A", "R", "a", "f", "reg"}, {}),
+    ("registry", {T: "R = {}\ndef reg(g):\n  R[g.__name__] = g\n  return g\n@reg\ndef a(): return A\nA = 1\ndef z(): pass\ndef f(x): return R[x]()"}, {"<module>", "A", "R", "a", "f", "reg"}, {}),
     ("registry filled by an imported module", {T: "import plug\nfrom reg import R\ndef f(x): return R[x]()", "reg.py": "R = {}\ndef reg(g): R[g] = g", "plug.py": "import reg\n@reg.reg\ndef a(): pass\ndef b(): pass"}, {"R", "f", "reg.py:R", "reg.py:reg", "plug.py:a", "plug.py:reg"}, {}),
-    ("subclass hook", {T: "class B:\n  def __init_subclass__(cls): pass\nclass S(B): pass\nclass O: pass\ndef f(): return B.all"}, {"B", "S", "f"}, {}),
+    ("subclass hook", {T: "class B:\n  def __init_subclass__(cls): pass\nclass S(B): pass\nclass O: pass\ndef f(): return B.all"}, {"<module>", "B", "S", "f"}, {}),
     ("sibling class", {T: "class B: pass\nclass S(B): pass\nclass U(B): pass\ndef f(): return U()"}, {"B", "U", "f"}, {}),
     ("decorator of another function", {T: "def timed(g): return g\n@timed\ndef a(): pass\n@timed\ndef f(): pass"}, {"timed", "f"}, {}),
     ("getattr with a text", {T: "import h\ndef f(): return getattr(h, 'a')()", "h.py": "def a(): pass\ndef b(): pass"}, {"f", "h", "h.py:a"}, {}),
@@ -248,11 +248,15 @@ SHAPES = [
     ("a method named eval", {T: "def f(x): return x.eval('a')"}, {"f"}, {}),
     ("own function named eval", {T: "def eval(x): pass\ndef f(x): return eval('a')"}, {"eval", "f"}, {}),
     ("sys.modules", {T: "import sys\ndef f(): return sys.modules[__name__]"}, {T}, {T: "it uses sys.modules at transforms.py:2"}),
-    ("__subclasses__", {T: "class B: pass\ndef f(c): return c.__subclasses__()"}, {T}, {T: "it uses __subclasses__() at transforms.py:2"}),
-    ("import_module with a text", {T: "import importlib\ndef f(): return importlib.import_module('h').a()", "h.py": "A = 1"}, {"f", "importlib", "h.py"}, {"h.py": "it is imported by a text at transforms.py:2"}),
+    ("__subclasses__", {T: "import h\nclass B: pass\nclass C(B): pass\ndef f(c): return c.__subclasses__()", "h.py": "from transforms import B\nclass D(B): pass\nclass E: pass"}, {"<module>", "B", "C", "f", "h.py:<module>", "h.py:B", "h.py:D"}, {}),
+    ("import_module with a text", {T: "import importlib\ndef f(): return importlib.import_module('h').a()", "h.py": "def a(): return A\nA = 1\nB = 2"}, {"f", "importlib", "h.py:A", "h.py:a"}, {}),
+    ("import_module with a text, as a value", {T: "import importlib\ndef f(): return dir(importlib.import_module('h'))", "h.py": "A = 1"}, {"f", "importlib", "h.py"}, {"h.py": "it is imported by a text at transforms.py:2"}),
+    ("import_module with a text, named", {T: "from importlib import import_module\ndef f():\n  m = import_module('h')\n  return m.A", "h.py": "A = 1\nB = 2"}, {"f", "import_module", "h.py:A"}, {}),
+    ("import_module with a text, named by the module", {T: "from importlib import import_module\nm = import_module('h')\ndef f(): return m.A", "h.py": "A = 1\nB = 2"}, {"f", "m", "import_module", "h.py:A"}, {}),
+    ("import_module with a relative text", {"p/__init__.py": "", "p/h.py": "A = 1\nB = 2", T: "from p.g import f", "p/g.py": "from importlib import import_module\ndef f(): return import_module('.h', __package__).A"}, {"f", "p/g.py:f", "p/g.py:import_module", "p/h.py:A"}, {}),
     ("import_module of an outside module", {T: "from importlib import import_module as im\ndef f(): return im('json')"}, {"f", "im"}, {}),
-    ("import_module, computed", {T: "from importlib import import_module as im\ndef f(n): return im(n)"}, {T}, {T: "import_module with a computed name at transforms.py:2"}),
-    ("__import__, computed", {T: "def f(n): return __import__(n)"}, {T}, {T: "__import__ with a computed name at transforms.py:1"}),
+    ("import_module, computed", {T: "from importlib import import_module as im\ndef f(n): return im(n)", "h.py": "A = 1", "q/r.py": "A = 1", "bad.py": "no python"}, {T, "h.py", "q/r.py", "bad.py"}, {"**/*.py": "import_module with a computed name at transforms.py:2"}),
+    ("__import__, computed", {T: "def f(n): return __import__(n)"}, {T}, {"**/*.py": "__import__ with a computed name at transforms.py:1"}),
     ("undefined attribute", {T: "import h\ndef f(): return h.late", "h.py": "def __getattr__(n): return 1"}, {"f", "h", "h.py"}, {"h.py": "'late' is not defined in its text, but used at transforms.py:2"}),
     ("not source", {T: "import fast\ndef f(): return fast.go()", "fast.pyc": "bytes"}, {"f", "fast", "fast.pyc"}, {"fast.pyc": "it is not Python source"}),
     ("package before module", {T: "import h\ndef f(): return h.a", "h.py": "a = 1", "h/__init__.py": "a = 2"}, {"f", "h", "h/__init__.py:a"}, {}),
@@ -292,7 +296,7 @@ def test_a_file_that_appears_was_looked_for(tmp_path):
 
 def test_files_of_an_import_are_all_that_it_runs(tmp_path):
     write(tmp_path, {T: "import h\n", "h.py": "def a():\n  import k\n", "k.py": "", "z.py": ""})
-    files = CodeReader(tmp_path).files_of("./transforms.py")
+    files = CodeReader(tmp_path).imported("./transforms.py").files
     assert [f for f in files if (tmp_path / f).exists()] == ["h.py", "k.py", "transforms.py"]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,13 +145,22 @@ def test_moved_project(planned: Project, tmp_path: Path) -> None:
 
 def test_file_written_while_it_was_read(planned: Project) -> None:
     """A plan of files too young to be trusted serves one command only."""
-    for n in range(50):
-        planned.write(
-            "parts/a.yaml", f"transform: shell.run\nparams: {{command: 'echo {n} > a.txt', outputs: [a.txt]}}\n"
-        )
-        planned.fast("dry-run")
-        if json.loads(Store(planned.root).rows("select checks from plans")[0][0])["racy"]:
-            break
+    file = planned.write(
+        "parts/a.yaml", "transform: shell.run\nparams: {command: 'echo 2 > a.txt', outputs: [a.txt]}\n"
+    )
+    done = threading.Event()
+
+    def touch() -> None:
+        while not done.wait(0.0005):
+            os.utime(file)
+
+    writer = threading.Thread(target=touch)
+    writer.start()
+    planned.fast("dry-run")
+    done.set()
+    writer.join()
+    assert json.loads(Store(planned.root).rows("select checks from plans")[0][0])["racy"]
+    grow_old()
     mark(planned)
     assert compiled(planned)
     assert not compiled(planned)

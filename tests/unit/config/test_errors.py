@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmetl.config.loader import load_pipeline
-from mmetl.errors import ConfigError
+from mmetl.errors import ConfigError, UsageError
 
 CASES = Path(__file__).with_name("errors.txt")
 ENV = {"PORT": "many-secrets", "EMPTY": ""}
@@ -50,7 +50,7 @@ def test_message(case: Case, tmp_path: Path) -> None:
     for name, text in case.files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises((ConfigError, UsageError)) as caught:
         load_pipeline(tmp_path / "p.yaml", root=tmp_path, variables=case.variables, env=ENV)
     assert str(caught.value) == case.message
     assert "many-secrets" not in str(caught.value)

@@ -193,3 +193,68 @@ def test_own_tasks_beside_the_pipelines(project: Project) -> None:
     done = project.command("doit", "run", "own")
     assert done.code == 0, done.err
     assert project.read("own.txt") == "HELLO!!"
+
+
+def test_status_of_a_selection(project: Project) -> None:
+    """What `doit run TASK` was not asked to do is not told as skipped; what it did not come to is."""
+    project.edit(
+        "pipeline.yaml", "  second:", "  beside: {transform: shell.run, params: {command: 'exit 3'}}\n  second:"
+    )
+    assert project.doit("run", "p:first").code == 0
+    assert project.fast("status", "--json").outcomes() == {"first": "ran"}
+    assert project.doit("run", "p:beside", "p:second").code == 1
+    told = project.fast("status", "--json")
+    assert (told.json()["status"], told.outcomes()) == (
+        "failed",
+        {"first": "fresh", "beside": "failed", "second": "skipped"},
+    )
+
+
+def test_status_of_several_pipelines(project: Project) -> None:
+    """Tasks of all of them are told, under their full names."""
+    project.write("other.yaml", project.read("pipeline.yaml").replace("name: p", "name: q").replace("out/", "other/"))
+    assert project.doit("run").code == 0
+    told = project.fast("status", "--json")
+    assert told.json()["pipeline"] == "q, p"
+    assert told.outcomes() == {"p:first": "ran", "p:second": "ran", "q:first": "ran", "q:second": "ran"}
+    project.edit("other.yaml", "args: {source: in.txt", "args: {source: none.txt")
+    assert project.doit("run").code == 1
+    told = project.fast("status", "--json")
+    assert (told.json()["pipeline"], told.json()["status"]) == ("q, p", "failed")
+    assert told.outcomes() == {"p:first": "fresh", "p:second": "fresh", "q:first": "failed", "q:second": "blocked"}
+    assert told.reasons()["q:first"][0].startswith("params.args changed")
+    assert "  - its last run failed: FileNotFoundError" in project.fast("why", "q:first").out
+
+
+def test_missing_input_in_doit(project: Project) -> None:
+    """doit finds it before the task is started; the run's record has it all the same."""
+    project.edit("pipeline.yaml", "  first:", "  zero: {transform: shell.run, params: {command: 'true'}}\n  first:")
+    (project.root / "in.txt").unlink()
+    assert project.doit("run", "-c").code != 0
+    told = project.fast("status", "--json")
+    assert told.json()["status"] == "failed"
+    assert told.outcomes() == {"zero": "ran", "first": "failed", "second": "blocked"}
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("reset-dep", "decides by content alone: there is nothing to reset"), ("forget", "pass task name, ")],
+)
+def test_commands_that_do_not_fit(project: Project, command: str, said: str) -> None:
+    """They change nothing, and say what to do."""
+    project.run()
+    project.write("in.txt", "x")
+    before = project.dry()
+    done = project.doit(command)
+    assert "Traceback" not in done.err
+    assert said in done.out + done.err
+    assert project.dry() == before
+
+
+def test_several_tasks_in_doit(project: Project) -> None:
+    """All that are named run, not only the first."""
+    project.tasks(
+        "".join(f"  {n}: {{transform: shell.run, params: {{command: 'echo > {n}', outputs: [{n}]}}}}\n" for n in "abc")
+    )
+    assert project.doit("run", "p:c", "p:a").code == 0
+    assert project.run() == {"a": "fresh", "b": "ran", "c": "fresh"}

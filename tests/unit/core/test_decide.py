@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from harness import Project
+from harness import Project, wait_for
 
 TASKS = """\
   first:
@@ -274,6 +275,49 @@ def test_max_age(project: Project) -> None:
     assert project.run() == {"first": "ran", "second": "fresh"}
 
 
+def last_run(project: Project) -> str:
+    return str(project.fast("status", "--json").json()["run_id"])
+
+
+@pytest.mark.parametrize("code", ["raise ValueError('a long story\\n' * 40)", "raise ValueError('no')"])
+def test_failed_and_never_succeeded(project: Project, code: str) -> None:
+    """It did run: what came of it is said, and which run that was."""
+    project.edit("steps.py", "    # a comment", f"    {code}")
+    assert project.run() == {"first": "failed", "second": "blocked"}
+    error = "a long story" if "long" in code else "no"
+    said = f"its last run failed: ValueError: {error} (run {last_run(project)})"
+    assert project.fast("dry-run", "--json").reasons() == {"first": [said], "second": ["it never ran"]}
+    assert project.fast("why", "first").out == f"p:first is stale\n  - {said}\n"
+    project.edit("steps.py", f"    {code}", "    # a comment")
+    assert project.run() == {"first": "ran", "second": "ran"}
+    assert project.fast("forget", "first").code == 0
+    assert project.fast("dry-run", "--json").reasons()["first"] == ["it never ran"]
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("before", [True, False])
+def test_interrupted(empty: Project, sig: signal.Signals, before: bool) -> None:
+    """The run that did not finish a task is named, whether it ever succeeded or not."""
+    empty.write("in.txt", "quick")
+    empty.tasks(
+        "  a: {transform: shell.run, params: {command: 'echo > started; grep -q quick in.txt || sleep 60', inputs: [in.txt]}}\n"
+    )
+    if before:
+        empty.run()
+        (empty.root / "started").unlink()
+    empty.write("in.txt", "slow")
+    child = empty.start("run")
+    wait_for((empty.root / "started").exists)
+    assert empty.fast("dry-run", "--json").reasons()["a"] == ["in.txt changed" if before else "it never ran"]
+    child.send_signal(sig)
+    child.communicate()
+    said = f"run {last_run(empty)} did not finish it"
+    empty.write("in.txt", "quick")
+    assert empty.fast("dry-run", "--json").reasons()["a"] == [said]
+    assert empty.fast("why", "a").out.splitlines()[1] == f"  - {said}"
+    assert empty.run() == {"a": "restored" if before else "ran"}
+
+
 def test_failed_last_time(project: Project) -> None:
     """A failed task is stale, though nothing changed since."""
     project.run()
@@ -283,6 +327,6 @@ def test_failed_last_time(project: Project) -> None:
     project.edit("steps.py", "    assert source != 'in.txt'", "    # a comment")
     assert project.fast("dry-run", "--json").reasons()["first"] == [
         "output out/first.txt was deleted",
-        "it failed last time",
+        f"its last run failed: AssertionError (run {last_run(project)})",
     ]
     assert project.run()["first"] == "restored"

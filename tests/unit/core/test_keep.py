@@ -69,7 +69,7 @@ def test_forget_computes(counted: Project) -> None:
     counted.run()
     counted.edit("pipeline.yaml", "NN", "MM")
     counted.run()
-    assert counted.fast("forget", "a").out == "1 tasks forgotten; the next run computes them\n"
+    assert counted.fast("forget", "a").out == "1 task forgotten; the next run computes it\n"
     assert counted.run() == {"a": "ran"}
     counted.edit("pipeline.yaml", "MM", "NN")
     assert counted.run() == {"a": "ran"}
@@ -89,7 +89,7 @@ def test_orphans(project: Project) -> None:
     project.edit("pipeline.yaml", "  second:", "  third:")
     project.edit("pipeline.yaml", "out/second.txt", "out/third.txt")
     assert project.run() == {"first": "fresh", "third": "ran"}
-    line = "gone from the YAML: p:second (mmetl clean --orphans removes what it left)"
+    line = "gone from the YAML: p:second (mmetl clean --orphans removes what it left, mmetl forget keeps it)"
     assert line in project.fast("status").out.splitlines()
     done = project.fast("clean", "--orphans")
     assert done.out.splitlines()[0] == "removed p:second"
@@ -171,7 +171,7 @@ def test_gc_says_what_it_removed(counted: Project) -> None:
         )
     db.close()
     stray = counted.write(".mmetl/parts/ab/" + "ab" * 16, "stray")
-    assert counted.fast("gc").out == "1 builds and 1 parts removed, 5 B\n"
+    assert counted.fast("gc").out == "1 build and 1 part removed, 5 B\n"
     assert not stray.exists()
     assert counted.run() == {"a": "fresh"}
 
@@ -186,6 +186,18 @@ def test_gc_leaves_what_is_being_read(counted: Project) -> None:
     assert stray.exists()
     counted.fast("gc")
     assert not stray.exists()
+
+
+def test_gc_of_replaced_files(counted: Project) -> None:
+    """They are told of, and removed only when that is asked for."""
+    counted.write("a.txt", "precious")
+    counted.run()
+    done = counted.fast("gc")
+    assert done.err == "1 file in .mmetl/replaced, 8 B: in the way of an output once; --replaced removes\n"
+    assert counted.read(".mmetl/replaced/a.txt") == "precious"
+    assert counted.fast("gc", "--replaced").out.splitlines()[1] == "1 file removed from .mmetl/replaced, 8 B"
+    assert not (counted.root / ".mmetl/replaced").exists()
+    assert counted.fast("gc", "--replaced").err == ""
 
 
 def test_gc_before_the_first_run(counted: Project) -> None:

@@ -69,7 +69,7 @@ help: tasks: flights
             "  b:\n    transform: shell.run\n    depends_on:\n    - a\n    - c\n    params: {command: x}\n"
         ),
         """\
-pipeline.yaml:9:7: error: task 'b' reads 'c', which is not a task of this pipeline
+pipeline.yaml:9:7: error: task 'b' depends on 'c', which is not a task of this pipeline
    9 |     - c
      |       ^
 help: tasks: a
@@ -204,15 +204,15 @@ help: did you mean 'copy'?
     "wrong argument": (
         "  a: {transform: python.run, params: {function: 'steps:copy', args: {sorce: x, target: y}}}\n",
         """\
-pipeline.yaml:4:70: error: 'steps:copy' has no parameter 'sorce'
-   4 |   a: {transform: python.run, params: {function: 'steps:copy', args: {sorce: x, target: y}}}
-     |                                                                      ^
-help: did you mean 'source'? it takes: source, target
-
 pipeline.yaml:4:49: error: 'steps:copy' needs 'source', which task 'a' does not give
    4 |   a: {transform: python.run, params: {function: 'steps:copy', args: {sorce: x, target: y}}}
      |                                                 ^
 help: it takes: source, target
+
+pipeline.yaml:4:70: error: 'steps:copy' has no parameter 'sorce'
+   4 |   a: {transform: python.run, params: {function: 'steps:copy', args: {sorce: x, target: y}}}
+     |                                                                      ^
+help: did you mean 'source'? it takes: source, target
 """,
     ),
     "secret in env": (
@@ -306,3 +306,70 @@ def test_two_pipelines_that_write_one_file(project: Project) -> None:
         "error: 'p:first' and 'q:first' both write 'out/first.txt'\nhelp: give each its own\n\n"
         "error: 'p:second' and 'q:second' both write 'out/second.txt'\nhelp: give each its own\n"
     )
+
+
+WRONG = """\
+version: 1
+name: p
+tasks:
+  a:
+    transform: shell.run
+    depends_on: [b, nope]
+    params: {command: out.txt, outputs: [out.txt, out.txt]}
+  b:
+    transform: shell.run
+    depends_on: [b]
+    params: {command: out.txt, inputs: [x], outputs: [z, ./out.txt]}
+  c:
+    transform: shell.run
+    params: {command: [cp, x, ../x, /x, k], inputs: [../x], outputs: [/x, k]}
+  d:
+    transform: tabular.write
+    inputs: {t: d}
+    params: {path: k}
+"""
+SAID = """\
+pipeline.yaml:6:21: error: task 'a' depends on 'nope', which is not a task of this pipeline
+   6 |     depends_on: [b, nope]
+     |                     ^
+help: tasks: b, c, d
+
+pipeline.yaml:10:18: error: task 'b' cannot depend on itself
+  10 |     depends_on: [b]
+     |                  ^
+
+pipeline.yaml:14:54: error: '../x' is outside the project
+  14 |     params: {command: [cp, x, ../x, /x, k], inputs: [../x], outputs: [/x, k]}
+     |                                                      ^
+help: paths are relative to the project's folder; name outside files by an absolute path
+
+pipeline.yaml:14:71: error: '/x' cannot be an output
+  14 |     params: {command: [cp, x, ../x, /x, k], inputs: [../x], outputs: [/x, k]}
+     |                                                                       ^
+help: an output is one file inside the project, not in .mmetl/, without wildcards
+
+pipeline.yaml:17:17: error: task 'd' cannot read itself
+  17 |     inputs: {t: d}
+     |                 ^
+"""
+TWO_WRITERS = """\
+pipeline.yaml:9:58: error: tasks 'a' and 'b' both write 'out.txt'
+   9 |     params: {command: out.txt, inputs: [x], outputs: [z, ./out.txt]}
+     |                                                          ^
+help: give each its own file
+
+pipeline.yaml:16:20: error: tasks 'c' and 'd' both write 'k.csv'
+  16 |     params: {path: k.csv}
+     |                    ^
+help: give each its own file
+"""
+
+
+def test_places_of_dependencies_and_paths(empty: Project) -> None:
+    """Each caret is where the name stands that is wrong, not where the same text stands elsewhere; in order."""
+    empty.write("pipeline.yaml", WRONG.replace("path: k", "path: k.csv"))
+    assert empty.fast("validate").err == SAID
+    lines = [line for line in WRONG.splitlines() if "depends_on" not in line]
+    text = "\n".join(lines).replace("../x", "x").replace("/x, k", "k.csv").replace("{t: d}", "[a]")
+    empty.write("pipeline.yaml", text.replace("path: k", "path: k.csv"))
+    assert empty.fast("validate").err == TWO_WRITERS

@@ -7,7 +7,7 @@ import sqlite3
 import time
 
 import pytest
-from harness import Project
+from harness import Project, grow_old
 
 CHAIN = """\
   a: {transform: shell.run, params: {command: "echo a > a.txt", outputs: [a.txt]}}
@@ -362,3 +362,88 @@ def test_edit_of_equal_length_within_a_second(project: Project, path: str, old: 
         os.utime(project.root / path, ns=(10**18, 10**18 + n))
         assert project.mmetl("run", env={"PYTHONDONTWRITEBYTECODE": ""}).code == 0
     assert project.read("out/first.txt") == ("HELLO?" if path == "steps.py" else "hello!")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"), [(0o755, 0o644, "is not executable any more"), (0o644, 0o755, "was made executable")]
+)
+def test_mode_alone_is_tampering(empty: Project, old: int, new: int, said: str) -> None:
+    """Executable or not counts, as in git; the rest of the mode is the user's."""
+    empty.tasks(
+        f"  a: {{transform: shell.run, params: {{command: 'echo > a; echo > b; chmod {old:o} b', outputs: [a, b]}}}}\n"
+    )
+    empty.run()
+    grow_old()
+    assert empty.run() == {"a": "fresh"}
+    (empty.root / "b").chmod(old & ~0o044)
+    assert empty.run() == {"a": "fresh"}
+    (empty.root / "b").chmod(new)
+    asked = empty.fast("dry-run", "--json")
+    assert (asked.outcomes(), asked.reasons()) == ({"a": "restored"}, {"a": [f"output b {said}"]})
+    assert empty.run() == {"a": "restored"}
+    assert (empty.root / "b").stat().st_mode & 0o777 == old
+    assert empty.run() == {"a": "fresh"}
+    assert not (empty.root / ".mmetl/replaced").exists()
+
+
+def test_mode_of_an_input_does_not_count(project: Project) -> None:
+    project.run()
+    (project.root / "in.txt").chmod(0o755)
+    assert project.run() == {"first": "fresh", "second": "fresh"}
+
+
+def test_restored_file_has_the_mode_that_new_files_have(empty: Project) -> None:
+    empty.tasks("  a: {transform: shell.run, params: {command: 'echo > a; echo > b; chmod 755 b', outputs: [a, b]}}\n")
+    empty.run()
+    before = os.umask(0o027)
+    try:
+        (empty.root / "a").unlink()
+        (empty.root / "b").unlink()
+        assert empty.run() == {"a": "restored"}
+    finally:
+        os.umask(before)
+    assert [(empty.root / n).stat().st_mode & 0o777 for n in "ab"] == [0o640, 0o750]
+
+
+@pytest.mark.parametrize("keep_going", [(), ("--keep-going",)])
+def test_blocked_task_keeps_its_state(chain: Project, keep_going: tuple[str, ...]) -> None:
+    """Its action never began: after a revert it is as fresh as before, even if nothing can be restored."""
+    chain.edit("pipeline.yaml", "  c: {", "  c: {cache: false, ")
+    chain.edit("pipeline.yaml", "  x: {", "  x: {cache: false, ")
+    chain.run()
+    before = chain.read("pipeline.yaml")
+    chain.edit("pipeline.yaml", "echo a > a.txt", "exit 3")
+    for n in "cx":
+        chain.edit("pipeline.yaml", f"> {n}.txt", f">> {n}.txt")
+    expected = {"a": "failed", "b": "blocked", "c": "blocked", "x": "ran" if keep_going else "skipped"}
+    assert chain.run(*keep_going) == expected
+    assert "params.command changed" in chain.fast("why", "c").out.splitlines()[1]
+    chain.write("pipeline.yaml", before)
+    expected = {"a": "restored", "b": "fresh", "c": "fresh", "x": "ran" if keep_going else "fresh"}
+    assert chain.run() == expected
+
+
+def test_empty_source_that_is_allowed(empty: Project) -> None:
+    """A glob that lists nothing any more is run with `--allow-shrink`, and then as fresh as any other."""
+    for n in "ab":
+        empty.write(f"in/{n}.csv", "k\n1\n")
+    empty.tasks(
+        "  a: {transform: shell.run, params: {command: 'ls in > n.txt', inputs: ['in/*.csv'], outputs: [n.txt]}}\n"
+    )
+    empty.run()
+    for n in "ab":
+        (empty.root / f"in/{n}.csv").unlink()
+    done = empty.fast("run", "--json")
+    assert done.json()["tasks"][0]["error"] == (
+        "its source lists 0 files where there were 2; if that is right: mmetl run --allow-shrink a"
+    )
+    assert empty.run("--allow-shrink", "a") == {"a": "ran"}
+    assert empty.read("n.txt") == ""
+    assert empty.run() == {"a": "fresh"}
+    empty.edit("pipeline.yaml", "ls in ", "ls  in ")
+    assert empty.dry() == {"a": "ran"}
+    assert empty.run() == {"a": "ran"}
+    empty.fast("forget", "a")
+    done = empty.fast("run", "--json")
+    assert done.json()["tasks"][0]["error"] == "input in/*.csv is missing; no task writes it; check the path"
+    assert empty.run("--allow-shrink", "a") == {"a": "ran"}

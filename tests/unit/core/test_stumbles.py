@@ -138,18 +138,6 @@ def test_leftover_that_is_now_a_source_stays(empty: Project) -> None:
     assert empty.run() == {"a": "fresh", "b": "fresh"}
 
 
-def test_helpers_of_one_name_are_refused(empty: Project) -> None:
-    """Python would give the second function the first one's helper."""
-    for x in ("a", "b"):
-        empty.write(f"{x}/helper.py", f"V = {x!r}\n")
-        empty.write(f"{x}/t{x}.py", "import helper\n\n\ndef f(t):\n    open(t, 'w').write(helper.V)\n")
-    task = "  {0}: {{transform: python.run, params: {{function: './{0}/t{0}.py:f', args: {{t: {0}.txt}}, outputs: [{0}.txt]}}}}\n"
-    empty.tasks(task.format("a") + task.format("b"))
-    done = empty.mmetl("run", "-k")
-    assert done.code == 1
-    assert "two files of the project are modules called 'helper': a/helper.py and b/helper.py" in done.err
-
-
 def test_any_exception_fails_its_task_only(empty: Project) -> None:
     empty.write("steps.py", "import asyncio\n\n\ndef stop():\n    raise asyncio.CancelledError\n")
     empty.tasks(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from mmetl.engines.sql import analyse
+from mmetl.engines.sql import _RESERVED, analyse
 from mmetl.engines.sql_functions import HARD, SAFE_AGGREGATES, SUMS, UNORDERED
 from mmetl.errors import ParamError
 
@@ -35,6 +35,10 @@ SAME = [
     ("select a from t", "SELECT  a -- x\nFROM t ;"),
     ("select a from t order by a limit 1", "select a From t ORDER  BY a /* c */ Limit 1"),
     ("select count(*) from t", "select count( * ) from t"),
+    (
+        "with recursive r as ( values ( 1 ) ) select sum ( a ) over ( partition by b ) from t where exists ( from r )",
+        "WITH RECURSIVE r AS ( VALUES ( 1 ) ) SELECT sum ( a ) OVER ( PARTITION BY b ) FROM t WHERE EXISTS ( FROM r )",
+    ),
 ]
 DIFFERENT = [
     ("select a from t", "select A from t"),  # the name of the column
@@ -42,6 +46,16 @@ DIFFERENT = [
     ("select 'a' from t", "select 'A' from t"),
     ('select "ALL" from t', 'select "all" from t'),
     ("select 1.5", "select 1 .5"),
+    ("select struct_pack(left := 1) s from t", "select struct_pack(LEFT := 1) s from t"),
+    ("select struct_pack(full => 1) s from t", "select struct_pack(Full => 1) s from t"),
+    ("select {over: 1} s from t", "select {Over: 1} s from t"),
+    ("select over: 1 from t", "select OVER: 1 from t"),
+    ("select x::struct(values int) s from t", "select x::struct(VALUES int) s from t"),
+    ("select values from t", "select Values from t"),
+    ("select a as order from t", "select a as ORDER from t"),
+    ("select s.order from t", "select s.ORDER from t"),
+    ("from t x(partition)", "from t x(Partition)"),
+    ("select f(x).end from t", "select f(x).END from t"),
 ]
 
 
@@ -53,6 +67,39 @@ def test_canonical_form_sees_no_layout(one: str, other: str) -> None:
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_canonical_form_sees_meaning(one: str, other: str) -> None:
     assert analyse(one).canonical != analyse(other).canonical
+
+
+PLACES = (
+    "select {w} from (select 1 as {w})", "select struct_pack({w} := 1) s", "select struct_pack({w} => 1) s", "select {{{w}: 1}} s",
+    "select {{'a': 1}}::struct({w} int) s", "select {w}: 1", "select 1 as {w}", "select 1 {w}", "select a.{w} from (select 1 as {w}) a",
+    "select a.{w} x from (select {{'{w}': 1}} a)", "select * from (select 1) t({w})", "select max(1) {w}", "select (1) {w}, 2",
+    "select * exclude (b) replace (2 as {w}) from (select 1 as {w}, 2 b)", "select * rename (a as {w}) from (select 1 a)",
+    "pivot (select 1 a, 2 b) on a using sum(b) as {w}", "select {w}(1)", "unpivot (select 1 a) on a into name {w} value v",
+    "select * from (select 1 as {w}) a join (select 1 as {w}) b using ({w})", "select (select 1 as x) {w} from (select 1)",
+)  # fmt: skip
+
+
+def test_words_whose_case_duckdb_shows_count() -> None:
+    """Every word whose case does not count elsewhere, where a name may stand: where the case is in the columns, it counts."""
+    with duckdb.connect() as con:
+
+        def columns(sql: str) -> object:
+            try:
+                return con.execute(f"describe {sql}").fetchall()
+            except duckdb.Error:
+                return None
+
+        shown = 0
+        for word in sorted(_RESERVED):
+            for place in PLACES:
+                one, other = place.format(w=word), place.format(w=word.title())
+                if columns(one) != columns(other):
+                    shown += 1
+                    try:
+                        assert analyse(one).canonical != analyse(other).canonical, one
+                    except ParamError:
+                        continue
+    assert shown > 150
 
 
 TIES = {
@@ -120,6 +167,7 @@ ALONE = {
     "select count(*) over w from t window w as (order by a rows 3 preceding)": (
         "a window of ROWS splits rows that tie",
     ),
+    "select s collate nocase x from t group by 1": ("COLLATE takes any of the texts that it holds equal",),
     "select * from t positional join u": ("this join takes any row of those that tie",),
 }
 
@@ -171,6 +219,21 @@ ERRORS = {
         f"a query cannot read the file 'x/*.parquet' {FILE}",
         "add a task `rows: {transform: tabular.read, params: {path: x/*.parquet}}` and write: from rows",
         14,
+    ),
+    "from read_csv('data/2024-01.csv')": (
+        f"a query cannot read the file 'data/2024-01.csv' {FILE}",
+        "add a task `rows: {transform: tabular.read, params: {path: data/2024-01.csv}}` and write: from rows",
+        5,
+    ),
+    "from '2024-Flights of May.csv.gz'": (
+        f"a query cannot read the file '2024-Flights of May.csv.gz' {FILE}",
+        "add a task `flights_of_may: {transform: tabular.read, params: {path: 2024-Flights of May.csv.gz}}` and write: from flights_of_may",
+        5,
+    ),
+    "from 'order.csv'": (
+        f"a query cannot read the file 'order.csv' {FILE}",
+        "add a task `order_rows: {transform: tabular.read, params: {path: order.csv}}` and write: from order_rows",
+        5,
     ),
     "select * from 'https://host/a.csv'": (
         f"a query cannot read the file 'https://host/a.csv' {FILE}",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+
+from harness import wait_for
 
 from mmetl.cache.layout import log_path
 from mmetl.observability.logs import TaskLog, printing_to, routed_output
@@ -63,3 +68,58 @@ def test_threads_print_to_their_own_logs() -> None:
 def test_path() -> None:
     """It can be typed, and no two tasks share one."""
     assert log_path("r", "p", "t") == ".mmetl/logs/r/p.t.log"
+
+
+def test_secret_is_never_in_the_file(tmp_path: Path) -> None:
+    """Not for a moment: a kill leaves no time to clean up. Lines are there as soon as they end."""
+    log = TaskLog(str(tmp_path / "x.log"))
+    log.secrets = ("hunter2",)
+    log.write("pass: hun")
+    assert "hun" not in (tmp_path / "x.log").read_text()
+    log.write("ter2, end\nnext")
+    assert (tmp_path / "x.log").read_text() == "pass: ***, end\n"
+    command = "printf 'one hun'; sleep .2; printf 'ter2\\n\\377\\n'; sleep 1; printf hunter2"
+    with subprocess.Popen(["sh", "-c", command], stdout=log.fileno()) as child:
+        wait_for(lambda: (tmp_path / "x.log").read_text() == "pass: ***, end\nnextone ***\n\\xff\n")
+        assert child.wait() == 0
+    log.flush()
+    assert (tmp_path / "x.log").read_text().endswith("\n***")
+    log.close()
+    assert (tmp_path / "x.log").read_text().endswith("\n***")
+
+
+def test_child_that_stays_does_not_hold_the_log(tmp_path: Path) -> None:
+    """A server that a command left behind keeps its end of the pipe; the task is over all the same."""
+    log = TaskLog(str(tmp_path / "x.log"))
+    log.secrets = ("hunter2",)
+    subprocess.run(["sh", "-c", "sleep 30 & echo up hunter2; echo $!"], stdout=log.fileno(), check=True)
+    begun = time.monotonic()
+    log.close()
+    assert time.monotonic() - begun < 5
+    said, pid = (tmp_path / "x.log").read_text().splitlines()
+    os.kill(int(pid), signal.SIGKILL)
+    assert said == "up ***"
+
+
+def test_secret_of_short_lines(tmp_path: Path) -> None:
+    """A line of it may stand in any text; all of them together may not."""
+    log = TaskLog(str(tmp_path / "x.log"))
+    log.secrets = ("ab\ncd\nef",)
+    log.write("ab\n")
+    log.write("cd\n")
+    assert (tmp_path / "x.log").read_text() == ""
+    log.write("ef\nab\n")
+    log.write("xy\nab\ncd\n")
+    assert (tmp_path / "x.log").read_text() == "***\nab\nxy\n"
+    log.close()
+    assert (tmp_path / "x.log").read_text() == "***\nab\nxy\nab\ncd\n"
+
+
+def test_long_line_is_cut_where_no_secret_is(tmp_path: Path) -> None:
+    log = TaskLog(str(tmp_path / "x.log"))
+    log.secrets = ("hunter2",)
+    log.write("x" * 70_000 + "hun")
+    assert len((tmp_path / "x.log").read_text()) > 60_000
+    log.write("ter2")
+    log.close()
+    assert (tmp_path / "x.log").read_text() == "x" * 70_000 + "***"

@@ -176,7 +176,49 @@ ERRORS: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     "two columns of one name": (
         {"x.csv": "a,A\n1,2\n"},
         {"path": "x.csv"},
-        "error: columns 'a' and 'A' differ in case only\nhelp: give one another name: select ... as a_2",
+        (
+            "error: columns 1 and 2 of 'x.csv' are named 'a' and 'A': they differ in case only\n"
+            "help: rename one in the header of the file"
+        ),
+    ),
+    "a column twice": (
+        {"x.csv": "a,b,a\n1,2,3\n"},
+        {"path": "x.csv"},
+        "error: columns 1 and 3 of 'x.csv' are both named 'a'\nhelp: rename one in the header of the file",
+    ),
+    "a name twice": (
+        {"x.csv": "1,2\n"},
+        {"path": "x.csv", "header": False, "names": ["a", "a"]},
+        "error: columns 1 and 2 of 'x.csv' are both named 'a'\nhelp: rename one in `names`",
+    ),
+    "semicolons": (
+        {"x.csv": "a;b\n1;2\n"},
+        {"path": "x.csv"},
+        (
+            "error: the header of 'x.csv' is one column: 'a;b'\n"
+            'help: set `delimiter: ";"`, or `delimiter: ","` if it is right'
+        ),
+    ),
+    "commas in a tsv file": (
+        {"x.tsv": "a,b\n1,2\n"},
+        {"path": "x.tsv"},
+        (
+            "error: the header of 'x.tsv' is one column: 'a,b'\n"
+            'help: set `delimiter: ","`, or `delimiter: "\\t"` if it is right'
+        ),
+    ),
+    "blank row": (
+        {"x.csv": "a,b\n1,2\n   \n"},
+        {"path": "x.csv"},
+        "x.csv:3:1: error: this row has 1 columns, not 2\nhelp: mend the row, or set `delimiter` or `encoding`",
+    ),
+    "json array": (
+        {"x.ndjson": '\n [{"a":1},\n{"a":2}]\n'},
+        {"path": "x.ndjson"},
+        (
+            "error: 'x.ndjson' is a JSON array, and not one object a line\n"
+            "help: write one object a line, for example by: jq -c '.[]' x.ndjson > rows.ndjson"
+        ),
     ),
     "no such column": (
         {"x.csv": "price\n1\n"},
@@ -275,6 +317,22 @@ DECLARE_ERRORS: dict[str, tuple[dict[str, Any], tuple[str, str, tuple[str | int,
     "type": (
         {"path": "x.csv", "types": {"a": "int; drop"}},
         ("'int; drop' is not a type", "write a type of DuckDB, such as DECIMAL(10,2)", ("types", "a")),
+    ),
+    "near type": (
+        {"path": "x.csv", "types": {"a": "Jsn"}},
+        (
+            "'Jsn' is not a type",
+            "did you mean 'JSON'? write a type of DuckDB, such as DECIMAL(10,2)",
+            ("types", "a"),
+        ),
+    ),
+    "type that no table holds": (
+        {"path": "x.csv", "types": {"a": "time with time zone"}},
+        (
+            "a table cannot hold the type 'time with time zone'",
+            "read it as VARCHAR, and cast it where it is needed",
+            ("types", "a"),
+        ),
     ),
     "names": (
         {"path": "x.csv", "names": ["a"]},

@@ -275,6 +275,14 @@ help: candidate bindings: "a\"""",
             "help: cast it to an integer, a decimal or text"
         ),
     ),
+    "time with a zone": (
+        "select '12:00:00+05'::timetz as a from t",
+        [],
+        (
+            "error: column 'a' has the type 'TIME WITH TIME ZONE', which a table cannot hold\n"
+            "help: cast it, for example to text: cast(x as varchar)"
+        ),
+    ),
     "interval": (
         "select interval 1 day i from t",
         [],

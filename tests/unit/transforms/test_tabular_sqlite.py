@@ -92,6 +92,14 @@ ERRORS: dict[str, tuple[list[str], dict[str, Any], str]] = {
         {"table": "t"},
         "error: column 'a' has text in row 3, after numbers\nhelp: set `types: {a: VARCHAR}`, or mend the row",
     ),
+    "a large integer among floats": (
+        ["create table t (a)", "insert into t values (1.5), (9007199254740993)"],
+        {"table": "t"},
+        (
+            "error: column 'a' has floats, and 9007199254740993, which no float holds\n"
+            "help: set `types: {a: VARCHAR}`, or one such as DECIMAL(38,6)"
+        ),
+    ),
     "no table": (
         ["create table flights (a)"],
         {"table": "flihgts"},

@@ -1,0 +1,4 @@
+from mmetl.api import Project as Project
+from mmetl.contracts.transform import register_transform as register_transform
+
+__version__: str

@@ -1,0 +1,183 @@
+"""Declares the commands that look at runs, tasks and artifacts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mmetl.cli.app import LOOK, Exclude, Json, Pipeline, Select, Task, Var, app
+from mmetl.cli.output import guarded
+from mmetl.core.options import RunOptions
+
+
+class Form(StrEnum):
+    """How `graph` prints."""
+
+    text = "text"
+    mermaid = "mermaid"
+    svg = "svg"
+    json = "json"
+
+
+@app.command(rich_help_panel=LOOK)
+def status(
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run's id or the start of it; the latest if left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what happened in a run, from the state file alone.
+
+    Example: mmetl status
+    """
+    from mmetl.cli import looking
+
+    raise typer.Exit(guarded(looking.status, run_id, as_json=as_json))
+
+
+@app.command(rich_help_panel=LOOK)
+def runs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Runs to list.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the latest runs, the newest first.
+
+    Example: mmetl runs --limit 5
+    """
+    from mmetl.cli import history
+
+    raise typer.Exit(guarded(history.runs, limit, as_json=as_json))
+
+
+@app.command(rich_help_panel=LOOK)
+def logs(
+    run_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RUN]", help="A run's id or the start of it; `latest`, or nothing: the last that left logs."
+        ),
+    ] = "latest",
+    task: Annotated[
+        str | None, typer.Argument(metavar="[TASK]", help="A task, as NAME or PIPELINE:NAME; all if left out.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+) -> None:
+    """Print what the tasks of a run printed.
+
+    Example: mmetl logs latest report
+    """
+    from mmetl.cli import history
+
+    raise typer.Exit(guarded(history.logs, run_id, task, follow=follow))
+
+
+@app.command("list", rich_help_panel=LOOK)
+def list_(
+    pipeline: Pipeline = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    var: Var = None,
+    as_json: Json = False,
+) -> None:
+    """List tasks: what each is, and whether it is fresh.
+
+    Example: mmetl list examples/pipelines/tabular_only.yaml --select +report
+    """
+    from mmetl.cli import checking, listing
+
+    def go() -> int:
+        options = RunOptions(select=tuple(select or ()), exclude=tuple(exclude or ()))
+        return listing.list_all(pipeline, checking.with_variables(options, var or []), as_json=as_json)
+
+    raise typer.Exit(guarded(go))
+
+
+@app.command(rich_help_panel=LOOK)
+def why(task: Task) -> None:
+    """Say whether a task is fresh, and why or why not.
+
+    Example: mmetl why report
+    """
+    from mmetl.cli import looking
+
+    raise typer.Exit(guarded(looking.why, task))
+
+
+@app.command(rich_help_panel=LOOK)
+def show(
+    task: Task,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Rows to print.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every row as a JSON object on a line.")] = False,
+) -> None:
+    """Print the rows of a task's artifact, or the files that it wrote.
+
+    Example: mmetl show late --limit 5
+    """
+    from mmetl.cli import looking
+
+    raise typer.Exit(guarded(looking.show, task, limit=limit, as_json=as_json))
+
+
+@app.command(rich_help_panel=LOOK)
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, in DuckDB's dialect. Each task is a table.")],
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "-n", min=0, help="Rows to print; of a table 100, else all, if left out."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every row as a JSON object on a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with the names of the columns first.")] = False,
+) -> None:
+    """Ask the artifacts of the project with SQL.
+
+    Every task that made a table is one, as NAME, or as PIPELINE.NAME.
+
+    Example: mmetl query "select carrier, delay from late order by delay desc" --csv
+    """
+    from mmetl.cli import querying
+
+    raise typer.Exit(guarded(querying.run_query, sql, limit, as_json=as_json, as_csv=as_csv))
+
+
+@app.command(rich_help_panel=LOOK)
+def diff(
+    task: Task,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="RUN|BUILD", help="Start of a run's id or a build's key; else the last that differs."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Changes to print; all are counted.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Say which rows differ from an earlier build of a task.
+
+    Example: mmetl diff late --limit 5
+    """
+    from mmetl.cli import querying
+
+    raise typer.Exit(guarded(querying.show_diff, task, against, limit, as_json=as_json))
+
+
+@app.command(rich_help_panel=LOOK)
+def graph(
+    pipeline: Pipeline = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    var: Var = None,
+    form: Annotated[Form, typer.Option("--format", metavar="FORM", help="text, mermaid, svg or json.")] = Form.text,
+) -> None:
+    """Draw the tasks and what they need.
+
+    Example: mmetl graph examples/pipelines/tabular_only.yaml --format mermaid
+    """
+    from mmetl.cli import checking, listing
+
+    def go() -> int:
+        options = RunOptions(select=tuple(select or ()), exclude=tuple(exclude or ()))
+        return listing.graph(pipeline, checking.with_variables(options, var or []), form.value)
+
+    raise typer.Exit(guarded(go))

@@ -1,0 +1,107 @@
+"""Declares the commands that check and run a pipeline."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmetl.cli.app import RUN, Exclude, Force, Json, Pipeline, Select, Var, app
+from mmetl.cli.output import guarded
+from mmetl.core.options import RunOptions
+
+
+@app.command(rich_help_panel=RUN)
+def validate(pipeline: Pipeline = None, var: Var = None) -> None:
+    """Check a pipeline, or all of the project, without running anything.
+
+    Example: mmetl validate examples/pipelines/tabular_only.yaml
+    """
+    from mmetl.cli import checking
+
+    def go() -> int:
+        return checking.validate(pipeline, checking.with_variables(RunOptions(), var or []).variables)
+
+    raise typer.Exit(guarded(go))
+
+
+@app.command("dry-run", rich_help_panel=RUN)
+def dry_run(
+    pipeline: Pipeline = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    force: Force = False,
+    var: Var = None,
+    as_json: Json = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 10 if anything is stale.")] = False,
+) -> None:
+    """Say what a run would do, and why; change nothing.
+
+    Example: mmetl dry-run examples/pipelines/tabular_only.yaml
+    """
+    from mmetl.cli import checking
+
+    def go() -> int:
+        asked = RunOptions(select=tuple(select or ()), exclude=tuple(exclude or ()), force=force)
+        options = checking.with_variables(asked, var or [])
+        return checking.dry_run(pipeline, options, as_json=as_json, exit_code=exit_code)
+
+    raise typer.Exit(guarded(go))
+
+
+@app.command(rich_help_panel=RUN)
+def run(
+    pipeline: Pipeline = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    force: Force = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many tasks may run at the same time.")] = 1,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", "-k", help="Go on with what does not need a failed task.")
+    ] = False,
+    var: Var = None,
+    allow_shrink: Annotated[
+        list[str] | None,
+        typer.Option("--allow-shrink", metavar="TASK", help="Let a task's source list far fewer files."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a pipeline up to date: run what is stale, and only that.
+
+    Example: mmetl run examples/pipelines/tabular_only.yaml --select +report
+    """
+    from mmetl.cli import checking, running
+
+    def go() -> int:
+        options = RunOptions(
+            select=tuple(select or ()),
+            exclude=tuple(exclude or ()),
+            force=force,
+            jobs=jobs,
+            keep_going=keep_going,
+            allow_shrink=frozenset(allow_shrink or ()),
+        )
+        return running.run(pipeline, checking.with_variables(options, var or []), as_json=as_json)
+
+    raise typer.Exit(guarded(go))
+
+
+@app.command(rich_help_panel=RUN)
+def retry(
+    run_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run's id or the start of it; the latest with work if left out."),
+    ] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="NAME=VALUE", help="Set a variable anew; those of secrets have to be."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run again what failed, was blocked or was skipped in a run, with the arguments of that run.
+
+    Example: mmetl retry
+    """
+    from mmetl.cli import retrying
+
+    raise typer.Exit(guarded(retrying.retry, run_id, var or [], as_json=as_json))

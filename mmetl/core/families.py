@@ -1,0 +1,75 @@
+"""The members of a matrix as one table: the union of their rows by column name, after a column for each variable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mmetl.contracts.artifact import Column, Fingerprint, Manifest
+from mmetl.contracts.plan import TaskDetail
+from mmetl.contracts.transform import Input, Made, View
+from mmetl.errors import TaskError
+
+UNKNOWN = "unknown"
+"""The type of a column that members have in different types: the engine finds a common one."""
+
+_TYPES = {bool: ("boolean", "bool"), int: ("bigint", "int64"), float: ("double", "double"), str: ("varchar", "string")}
+
+
+def family(alias: str, members: Sequence[tuple[Input, Mapping[str, Any]]]) -> View:
+    """Return the table that a family is for those who read it.
+
+    Raises:
+        TaskError: if a member has a column that is called like a variable.
+    """
+    columns: dict[str, Column] = {}
+    for name in members[0][1]:
+        kinds = {type(values[name]) for _, values in members}
+        columns[name] = Column(name, _TYPES[kinds.pop()][1] if len(kinds) == 1 else "string")
+    for table, values in members:
+        for column in table.manifest.columns:
+            if column.name.lower() in {v.lower() for v in values}:
+                raise TaskError(
+                    f"'{table.task}' has a column '{column.name}', and so is a variable of its matrix called",
+                    help="rename one of them",
+                )
+            known = columns.setdefault(column.name, column)
+            if known.type != column.type:
+                columns[column.name] = Column(column.name, UNKNOWN)
+    sql = _union(alias, [values for _, values in members])
+    below = {_name(alias, n): table for n, (table, _) in enumerate(members)}
+    return View(alias, Manifest("view", columns=tuple(columns.values()), sql=sql), below)
+
+
+def view_manifest(detail: TaskDetail, made: Made, manifest_of: Callable[[str], Fingerprint]) -> Manifest:
+    """Return the manifest of a task that is a view; families that it reads become part of its query."""
+    inputs = {alias: manifest_of(task) for alias, task in detail.inputs.items()}
+    unions = []
+    for alias, members in detail.families.items():
+        inputs |= {_name(alias, n): manifest_of(task) for n, (task, _) in enumerate(members)}
+        unions.append(f"{_quote(alias)} as not materialized ({_union(alias, [values for _, values in members])})")
+    sql = f"with {', '.join(unions)} select * from (\n{made.view}\n)" if unions else made.view
+    return Manifest("view", columns=made.columns, sql=sql, inputs=tuple(sorted(inputs.items())))
+
+
+def _name(alias: str, n: int) -> str:
+    return f"{alias}@{n}"
+
+
+def _union(alias: str, members: Sequence[Mapping[str, Any]]) -> str:
+    kinds = {name: {type(values[name]) for values in members} for name in members[0]}
+    return " union all by name ".join(
+        f"select {', '.join(_literal(v, name, kinds[name]) for name, v in values.items())}, *"
+        f" from {_quote(_name(alias, n))}"
+        for n, values in enumerate(members)
+    )
+
+
+def _literal(value: Any, name: str, kinds: set[type]) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    kind = _TYPES[type(value)][0] if len(kinds) == 1 else "varchar"
+    return f"cast('{text.replace(chr(39), chr(39) * 2)}' as {kind}) as {_quote(name)}"
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

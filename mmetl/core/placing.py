@@ -1,0 +1,29 @@
+"""Where the YAML has what went wrong while a task ran."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from mmetl.contracts.plan import Plan
+from mmetl.core.project import Project
+from mmetl.errors import ConfigError, QueryError
+
+
+def in_yaml(
+    project: Project, plan: Plan, task: str, variables: Mapping[str, str], error: BaseException
+) -> BaseException:
+    """Return the error of a query with its place in the YAML; any other error, or one whose query is not there, as it is."""
+    if isinstance(error, QueryError):
+        from mmetl.config.loader import load_pipeline
+
+        found = project.store.rows("select checks from plans where key = ?", (plan.key,))
+        try:
+            path = project.root / json.loads(found[0][0])["path"]
+            loaded = load_pipeline(path, root=project.root, variables=variables, env=project.env)
+            same = loaded.pipeline.tasks[task].params.get("sql") == error.sql
+        except (ConfigError, LookupError):
+            return error  # the YAML is another one by now
+        if same:
+            error.where = loaded.source.locate(("tasks", task, "params", "sql"), offset=error.offset)
+    return error

@@ -1,0 +1,54 @@
+"""What became of tasks that were tried and did not come to a result."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from mmetl.cache.lock import RunLock
+from mmetl.cache.store import Store
+
+LOOKED_AT = 20  # runs
+SHORT = 200  # characters of an error
+
+
+class Attempt(NamedTuple):
+    """A try without a result: the run, and the error; no error: the run ended before the task did."""
+
+    run_id: str
+    error: str
+
+
+def attempts(store: Store, pipeline: str) -> dict[str, Attempt]:
+    """Return task -> its last attempt, for the tasks that have not succeeded since."""
+    runs = store.rows(f"select id, pipeline, status from runs order by rowid desc limit {LOOKED_AT}")
+    found: dict[str, Attempt] = {}
+    for run_id, of, status in reversed(runs):
+        outcomes = {
+            task: (outcome, error)
+            for task, outcome, error in store.rows(
+                "select task, outcome, error from task_runs where run_id = ? and pipeline = ?", (run_id, pipeline)
+            )
+        }
+        for task, (outcome, error) in outcomes.items():
+            if outcome == "failed":
+                found[task] = Attempt(run_id, _short(error))
+            elif outcome in {"ran", "restored", "fresh"}:
+                found.pop(task, None)
+        if status in {"crashed", "cancelled"} or (status == "running" and RunLock(store.folder).is_free()):
+            for task in decided_stale(store, run_id):
+                name = task if of == pipeline else task.removeprefix(f"{pipeline}:")
+                if (of == pipeline or name != task) and outcomes.get(name, ("skipped",))[0] == "skipped":
+                    found.setdefault(name, Attempt(run_id, ""))
+    return found
+
+
+def decided_stale(store: Store, run_id: str) -> list[str]:
+    """Return the tasks that a run set out to do; an event says which."""
+    found = store.rows("select data from events where run_id = ? and kind = 'decided'", (run_id,))
+    return list(json.loads(found[0][0])["stale"]) if found else []
+
+
+def _short(error: str) -> str:
+    first = error.split("\n", 1)[0]
+    return first if len(first) <= SHORT else first[: SHORT - 1] + "…"
