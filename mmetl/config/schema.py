@@ -108,6 +108,7 @@ class TaskSpec(Strict):
         materialize: a table of rows, or a view: a query that those who read it run.
         retries: how often the task is tried again after it failed.
         timeout_s: seconds after which the task fails; None: it may take for ever.
+        pool: the pool that the task runs in; see `pools` of the pipeline.
         tags: words to select tasks by.
         cache: whether an earlier output may be restored.
         always: run in every run.
@@ -127,6 +128,7 @@ class TaskSpec(Strict):
     materialize: Literal["table", "view"] = "table"
     retries: Annotated[int, Field(ge=0), Number] = 0
     timeout_s: Annotated[Annotated[float, Field(gt=0)] | None, Number] = None
+    pool: Name | None = None
     tags: Texts = ()
     description: str = ""
     cache: bool = True
@@ -143,6 +145,7 @@ class Pipeline(Strict):
         version: of this format.
         name: one word; two files of a project may not have the same.
         vars: name -> value, those of the command line included.
+        pools: name -> how many tasks of it may run at the same time, whatever `--jobs` says.
         imports: project-local modules that register transforms: paths relative to the project, or dotted names.
         tasks: name -> task, in the order of the YAML.
     """
@@ -151,5 +154,6 @@ class Pipeline(Strict):
     name: Name
     description: str = ""
     vars: dict[VariableName, Scalar | list[Scalar]] = {}
+    pools: dict[Name, Annotated[int, Field(ge=1), Number]] = {}
     imports: Texts = ()
     tasks: dict[TaskName, TaskSpec]

@@ -62,6 +62,8 @@ class TaskDetail(NamedTuple):
         templated: whether params hold `${secret:NAME}`, live or literal, to be resolved when the task runs.
         whole: file -> why all of its code counts, for `why`.
         view: `materialize: view`.
+        pool: the pool that the task runs in; empty for none.
+        pool_size: how many tasks that pool lets run at the same time.
         matrix: of a member of a family, the values that it stands for.
     """
 
@@ -83,4 +85,6 @@ class TaskDetail(NamedTuple):
     templated: bool = False
     whole: Mapping[str, str] = NOTHING
     view: bool = False
+    pool: str = ""
+    pool_size: int = 0
     matrix: Mapping[str, Any] = NOTHING

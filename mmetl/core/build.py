@@ -20,7 +20,7 @@ from doit.control import TaskControl
 from doit.dependency import Dependency, FileChangedChecker
 from doit.exceptions import DependencyError, InvalidDodoFile, TaskFailed
 from doit.reporter import ConsoleReporter
-from doit.runner import MThreadRunner, Runner
+from doit.runner import JobHold, MThreadRunner, Runner
 from doit.task import Task
 
 from mmetl.cache.fingerprints import MISSING
@@ -28,6 +28,7 @@ from mmetl.contracts.plan import Plan, TaskNode
 from mmetl.core.decide import FRESH, Decision, observe
 from mmetl.core.keep import clean_task, forget_task, locked
 from mmetl.core.options import RunOptions
+from mmetl.core.pools import Pools
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
 from mmetl.core.session import CUTOFF, Session, artifact_name
@@ -390,6 +391,39 @@ class _Reporter:
     def complete_run(self) -> None: ...
 
 
+def _pools(session: Session, plan: Plan, names: Sequence[str]) -> Pools:
+    details = session.project.details(plan, names)
+    sizes = {d.pool: d.pool_size for d in details.values() if d.pool}
+    return Pools(sizes, {f"{plan.pipeline}:{n}": d.pool for n, d in details.items() if d.pool})
+
+
+class PooledRunner(MThreadRunner):  # type: ignore[misc]
+    """doit's runner of threads; a task whose pool is full is held back, and the thread takes another one."""
+
+    pools: Pools
+    held: list[Any]
+
+    def get_next_job(self, completed: Any) -> Any:
+        """Return the next task for a free thread; None when nothing is left for it, or a word that it has to wait."""
+        if completed is not None:
+            self.pools.leave(completed.task.name)
+        job = super().get_next_job(completed)
+        while hasattr(job, "name") and not self.pools.enter(job.name):
+            self.held.append(job)
+            job = super().get_next_job(None)
+        if hasattr(job, "name") or self._stop_running:
+            return job
+        for waiting in self.held:
+            if self.pools.enter(waiting.name):
+                self.held.remove(waiting)
+                self.free_proc -= job is not None  # the thread was told to wait, and was counted as free
+                return waiting
+        if job is None and self.held:
+            self.free_proc += 1
+            return JobHold()
+        return job
+
+
 def run_tasks(session: Session, plan: Plan, names: Sequence[str], options: RunOptions, progress: Any) -> None:
     """Let doit run tasks that are stale or downstream of stale ones, in topological order."""
     _current.append(session)
@@ -399,7 +433,8 @@ def run_tasks(session: Session, plan: Plan, names: Sequence[str], options: RunOp
         control.process(None)
         reporter = _Reporter(session, progress)
         if options.jobs > 1:
-            runner = MThreadRunner(dependency, reporter, continue_=options.keep_going, num_process=options.jobs)
+            runner = PooledRunner(dependency, reporter, continue_=options.keep_going, num_process=options.jobs)
+            runner.pools, runner.held = _pools(session, plan, names), []
         else:
             runner = Runner(dependency, reporter, continue_=options.keep_going)
         runner.finish = lambda: runner.final_result  # the caller ends the run: it knows what was blocked or skipped

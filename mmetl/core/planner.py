@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from mmetl.cache.code import Code, CodeReader
 from mmetl.cache.fingerprints import fingerprint_recipe
@@ -21,8 +21,9 @@ from mmetl.config.problems import problems_from_validation
 from mmetl.config.schema import TaskSpec
 from mmetl.config.secrets import looks_secret
 from mmetl.contracts.plan import TaskDetail, TaskNode
-from mmetl.contracts.transform import Declaration, Scope, Transform
+from mmetl.contracts.transform import Scope, Transform
 from mmetl.core.dag import CycleError, topological_sort
+from mmetl.core.draft import Draft
 from mmetl.core.namesakes import Namesakes
 from mmetl.core.own_files import OwnFiles
 from mmetl.core.registry import Registry, folders_on_path
@@ -52,33 +53,6 @@ class Compiled:
     files: tuple[str, ...]
     listings: Mapping[str, str]
     env: Mapping[str, str | None]
-
-
-@dataclass
-class _Draft:
-    """One task while it is planned.
-
-    Attributes:
-        inputs: alias -> task, or a family of tasks.
-        families: alias -> the members, for those that are one.
-    """
-
-    spec: TaskSpec
-    transform: Transform
-    params: BaseModel
-    declared: Declaration
-    inputs: dict[str, str]
-    families: dict[str, list[str]]
-    sources: list[str] = field(default_factory=list)
-    extra: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    after: list[str] = field(default_factory=list)
-    whole: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def tables(self) -> list[str]:
-        """The tasks whose artifacts are read, in the order of their aliases, members of a family in theirs."""
-        return [t for alias in sorted(self.inputs) for t in self.families.get(alias, [self.inputs[alias]])]
 
 
 class Planner:
@@ -124,7 +98,7 @@ class Planner:
             recipe = self._recipe(name, draft)
             fingerprint = fingerprint_recipe(recipe)
             recipes[fingerprint] = recipe
-            nodes[name] = _node(name, fingerprint, draft)
+            nodes[name] = draft.node(name, fingerprint)
             details[name] = self._detail(draft)
         files = (*(self._relative(f) for f in self.loaded.files), *sorted(self.code_files))
         self._refuse_own_files(drafts, OwnFiles(self.root, files))
@@ -134,7 +108,7 @@ class Planner:
 
     # --- one task
 
-    def _draft(self, name: str, spec: TaskSpec) -> _Draft | None:
+    def _draft(self, name: str, spec: TaskSpec) -> Draft | None:
         here = ("tasks", name)
         known = self._known_inputs(name, spec)
         try:
@@ -156,10 +130,11 @@ class Planner:
             self._problem(e, (*here, "params", *e.param), e.offset)
             return None
         self._check_view(name, spec, transform)
+        self._check_pool(name, spec)
         inputs = dict(spec.inputs) if spec.inputs else dict(declared.tables)
         inputs = {alias: task for alias, task in inputs.items() if task in self._tasks}
         read = {alias: self._families[task] for alias, task in inputs.items() if task in self._families}
-        draft = _Draft(spec, transform, params, declared, inputs, read)
+        draft = Draft(spec, transform, params, declared, inputs, read)
         draft.sources = [self._path(name, p) for p in declared.sources]
         draft.extra = [self._path(name, p, (*here, "files", n)) for n, p in enumerate(spec.files)]
         draft.outputs = list(dict.fromkeys(self._output(name, p) for p in declared.outputs))
@@ -175,6 +150,15 @@ class Planner:
         else:
             return
         self.problems.append(Problem(what, self._where(("tasks", name, "materialize")), help_))
+
+    def _check_pool(self, name: str, spec: TaskSpec) -> None:
+        pools = self.pipeline.pools
+        if spec.pool is None or spec.pool in pools:
+            return
+        close = near(spec.pool, pools)
+        help_ = f"did you mean '{close}'?" if close else f"add it to the pipeline: pools: {{{spec.pool}: 1}}"
+        what = f"there is no pool '{spec.pool}'"
+        self.problems.append(Problem(what, self._where(("tasks", name, "pool")), help_))
 
     def _known_inputs(self, name: str, spec: TaskSpec) -> bool:
         ok = True
@@ -279,13 +263,13 @@ class Planner:
 
     # --- all tasks together
 
-    def _refuse_own_files(self, drafts: Mapping[str, _Draft], own: OwnFiles) -> None:
+    def _refuse_own_files(self, drafts: Mapping[str, Draft], own: OwnFiles) -> None:
         for name, path in [(n, p) for n, draft in drafts.items() for p in draft.outputs if p in own]:
             where = self._where(self._place(name, path, "outputs"))
             what = f"'{path}' is a file that the pipeline is made of"
             self.problems.append(Problem(what, where, "write to another path"))
 
-    def _match_files(self, drafts: Mapping[str, _Draft]) -> None:
+    def _match_files(self, drafts: Mapping[str, Draft]) -> None:
         """Make a task depend on those that write the files which it reads, as in Make."""
         producers: dict[str, str] = {}
         for name, draft in drafts.items():
@@ -316,7 +300,7 @@ class Planner:
                 )
             draft.after = [t for t in needed if t not in draft.tables]
 
-    def _order(self, drafts: Mapping[str, _Draft]) -> list[str]:
+    def _order(self, drafts: Mapping[str, Draft]) -> list[str]:
         needs = {n: (*d.tables, *d.after) for n, d in drafts.items()}
         try:
             return topological_sort(needs)
@@ -326,7 +310,7 @@ class Planner:
 
     # --- recipes
 
-    def _recipe(self, name: str, draft: _Draft) -> dict[str, Any]:
+    def _recipe(self, name: str, draft: Draft) -> dict[str, Any]:
         params = draft.params.model_dump(mode="json")
         params.update(draft.declared.recipe)
         recipe: dict[str, Any] = {"transform": draft.spec.transform, "params": params}
@@ -349,7 +333,7 @@ class Planner:
             recipe["env"] = {n: self._environment(name, n) for n in draft.spec.env}
         return recipe
 
-    def _detail(self, draft: _Draft) -> TaskDetail:
+    def _detail(self, draft: Draft) -> TaskDetail:
         spec = draft.spec
         params = draft.params.model_dump(mode="json")
         return TaskDetail(
@@ -371,13 +355,15 @@ class Planner:
             templated="{secret:" in json.dumps(params),
             whole=draft.whole,
             view=spec.materialize == "view",
+            pool=spec.pool or "",
+            pool_size=self.pipeline.pools.get(spec.pool or "", 0),
             matrix=spec.matrix,
         )
 
     def _values(self, members: Iterable[str]) -> list[dict[str, Any]]:
         return [dict(self.pipeline.tasks[m].matrix) for m in members]
 
-    def _code(self, name: str, draft: _Draft) -> dict[str, str]:
+    def _code(self, name: str, draft: Draft) -> dict[str, str]:
         pieces: dict[str, str] = {}
         for entry in (*draft.transform.code, *draft.declared.functions):
             try:
@@ -399,7 +385,7 @@ class Planner:
         if problem:
             self._problem(problem, place)
 
-    def _check_call(self, name: str, entry: str, draft: _Draft) -> None:
+    def _check_call(self, name: str, entry: str, draft: Draft) -> None:
         """Compare the arguments that a transform will pass by name with the function's parameters."""
         given = draft.declared.arguments
         if given is None or entry not in draft.declared.functions:
@@ -477,19 +463,3 @@ class Planner:
 
     def _relative(self, file: Path) -> str:
         return file.relative_to(self.root).as_posix() if file.is_relative_to(self.root) else str(file)
-
-
-def _node(name: str, recipe: str, draft: _Draft) -> TaskNode:
-    paths = list(dict.fromkeys((*draft.sources, *draft.extra)))
-    return TaskNode(
-        name,
-        recipe,
-        draft.tables,
-        draft.after,
-        [p for p in paths if not is_glob(p)],
-        [p for p in paths if is_glob(p)],
-        [posixpath.normpath(p) for p in draft.declared.optional],
-        draft.outputs,
-        draft.spec.always,
-        draft.spec.max_age,
-    )

@@ -1,0 +1,57 @@
+"""One task while its pipeline is planned: what the YAML says, what its transform declares, what was found of both."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from mmetl.cache.listing import is_glob
+from mmetl.config.schema import TaskSpec
+from mmetl.contracts.artifact import Fingerprint
+from mmetl.contracts.plan import TaskNode
+from mmetl.contracts.transform import Declaration, Transform
+
+
+@dataclass
+class Draft:
+    """One task while it is planned.
+
+    Attributes:
+        inputs: alias -> task, or a family of tasks.
+        families: alias -> the members, for those that are one.
+    """
+
+    spec: TaskSpec
+    transform: Transform
+    params: BaseModel
+    declared: Declaration
+    inputs: dict[str, str]
+    families: dict[str, list[str]]
+    sources: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    whole: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> list[str]:
+        """The tasks whose artifacts are read, in the order of their aliases, members of a family in theirs."""
+        return [t for alias in sorted(self.inputs) for t in self.families.get(alias, [self.inputs[alias]])]
+
+    def node(self, name: str, recipe: Fingerprint) -> TaskNode:
+        """Return what deciding needs of the task."""
+        paths = list(dict.fromkeys((*self.sources, *self.extra)))
+        return TaskNode(
+            name,
+            recipe,
+            self.tables,
+            self.after,
+            [p for p in paths if not is_glob(p)],
+            [p for p in paths if is_glob(p)],
+            [posixpath.normpath(p) for p in self.declared.optional],
+            self.outputs,
+            self.spec.always,
+            self.spec.max_age,
+        )
