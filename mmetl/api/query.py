@@ -71,7 +71,8 @@ def query(project: Project, sql: str) -> Iterator[Rows]:
 
     sql = SHOW_TABLES if sql.lower().strip(" ;\n") == "show tables" else sql
     with contextlib.ExitStack() as stack:
-        stack.enter_context(reading(project.store.folder))
+        if project.store.exists():
+            stack.enter_context(reading(project.store.folder))
         scratch = Path(stack.enter_context(_scratch(project)))
         known = current(project)
         try:
@@ -97,7 +98,7 @@ def _scratch(project: Project) -> tempfile.TemporaryDirectory[str]:
     """Return a folder for what does not fit into memory: the project's, which has the room, if it can be written."""
     folder = project.root / SCRATCH
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         return tempfile.TemporaryDirectory(prefix="query-", dir=folder)
     except OSError:
         return tempfile.TemporaryDirectory(prefix="mmetl-query-")

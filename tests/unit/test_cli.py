@@ -354,6 +354,14 @@ def test_every_command_has_help_with_an_example(empty: Project) -> None:
         assert (done.code, "Example: mmetl " + name in done.out) == (0, True)
 
 
+def test_commands_are_shown_in_groups(empty: Project) -> None:
+    """Each command is in one of them."""
+    groups = dict(re.findall(r"^(\w[\w ]+):\n((?:  .*\n?)+)", empty.fast("--help").out, re.MULTILINE))
+    assert list(groups) == ["Options", "Run", "Look", "Keep", "Begin and learn"]
+    listed = [line.split()[0] for text in list(groups.values())[1:] for line in text.splitlines() if line[2] != " "]
+    assert sorted(listed) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
 def test_show_files(project: Project) -> None:
     """The files that a task wrote, one JSON object each."""
     project.run()

@@ -35,7 +35,11 @@ def test_help_is_light(project: Project, argv: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [["run"], ["run", "--json"], ["run", "pipeline.yaml"], ["dry-run"], ["status"], ["why", "first"]]
+    "argv",
+    [
+        *(["run"], ["run", "--json"], ["run", "pipeline.yaml"], ["dry-run"], ["status"], ["why", "first"]),
+        *(["runs"], ["logs"], ["list"], ["graph"], ["graph", "--format", "svg"]),
+    ],
 )
 def test_no_op_is_light(project: Project, argv: list[str]) -> None:
     """Where everything is fresh neither YAML nor doit nor an engine is loaded."""
@@ -63,3 +67,13 @@ def test_no_op_with_a_project_file_is_light(project: Project) -> None:
 def test_command_pipeline_needs_no_tabular_library(project: Project) -> None:
     """`shell.run` and `python.run` work without the extra."""
     assert imported(project, "run") & {"duckdb", "pyarrow", "sqlglot", "rich"} == set()
+
+
+@pytest.mark.parametrize(("statement", "light"), [("import mmetl", True), ("from mmetl import Project", False)])
+def test_importing_the_package_is_light(project: Project, statement: str, light: bool) -> None:
+    """`import mmetl` costs nothing; `Project` is imported when it is named, and still without engines."""
+    show = f"import sys; {statement}; print(sorted(sys.modules))"
+    done = project.command("python", "-c", show)
+    modules = set(json.loads(done.out.replace("'", '"')))
+    assert {m.split(".")[0] for m in modules} & {*HEAVY, "yaml", "pandas", "polars", "typer"} == set()
+    assert ({m for m in modules if m.startswith("mmetl")} == {"mmetl"}) is light

@@ -24,6 +24,10 @@ def ask(project: Project, plan: Plan, select: Sequence[str], exclude: Sequence[s
     return Asked(Evaluator(plan, look_up(project, plan, wanted, unwanted)), wanted, unwanted)
 
 
+CHANGING = frozenset({"state", "result"})
+"""Methods that may stand for no task at one time, and for some at another."""
+
+
 class Asked:
     """The tasks that two options ask for. Pure.
 
@@ -43,11 +47,13 @@ class Asked:
         """Return the tasks asked for.
 
         Raises:
-            UsageError: for a name, tag or transform that no task has; if no task is left.
+            UsageError: for a name, tag or transform that no task has; if no task is left. States and results change: that
+                nothing is stale, or has failed, is no error.
         """
         taken = self.evaluator.tasks(self.wanted) if self.wanted else set(self.plan.tasks)
         left_out = self.evaluator.tasks(self.unwanted)
-        if not taken - left_out:
+        changing = any(a.method in CHANGING for selection in (self.wanted, self.unwanted) for w in selection for a in w)
+        if not taken - left_out and not changing:
             place = (self.wanted or self.unwanted)[0][0].place._replace(offset=0)
             help_ = f"selected: {self._listed(taken)}; excluded: {self._listed(left_out)}"
             raise UsageError("the selection is empty", place.where, help_)

@@ -177,3 +177,10 @@ def test_json_and_csv_together(air: Project) -> None:
         air.fast("query", "from late", "--json", "--csv").err
         == "error: --json and --csv were both given\nhelp: choose one\n"
     )
+
+
+def test_a_project_that_never_ran(empty: Project) -> None:
+    """Looking makes nothing."""
+    assert empty.fast("query", "select 1 as one", "--csv").out == "one\n1\n"
+    assert empty.fast("query", "from late").err.endswith("help: tasks with an artifact: none\n")
+    assert list(empty.root.iterdir()) == []

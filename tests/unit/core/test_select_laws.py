@@ -81,10 +81,10 @@ def test_graph_operators_agree_with_paths(evaluator: Evaluator, name: str, steps
 @settings(deadline=None)
 @given(evaluators(), SELECTORS, SELECTORS)
 def test_exclude_is_the_difference(evaluator: Evaluator, a: str, b: str) -> None:
-    """What is left of a selection is what the excluded does not stand for; nothing left is an error."""
+    """What is left of a selection is what the excluded does not stand for; nothing left is an error, unless it changes by itself."""
     asked = Asked(evaluator, parse([a], evaluator.plan), parse([b], evaluator.plan, "--exclude"))
     left = stands_for(evaluator, a) - stands_for(evaluator, b)
-    if left:
+    if left or "state:" in a + b or "result:" in a + b:
         assert asked.tasks() == left
     else:
         with pytest.raises(UsageError, match="the selection is empty"):

@@ -1,0 +1,31 @@
+"""Every `--json` shape is documented as it is, in `docs/reference/json.md`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from harness import Project
+
+PAGE = Path(__file__).parents[3] / "docs/reference/json.md"
+SHAPES = {
+    "runs --json": (["runs", "--json"], "runs"),
+    "list --json": (["list", "--json"], "tasks"),
+    "diff TASK --json": (["diff", "first", "--json"], None),
+    "transforms --json": (["transforms", "--json"], "transforms"),
+    "doctor --json": (["doctor", "--json"], "findings"),
+}
+
+
+@pytest.mark.parametrize(("heading", "argv", "inner"), [(h, *s) for h, s in SHAPES.items()], ids=SHAPES.keys())
+def test_fields(project: Project, heading: str, argv: list[str], inner: str | None) -> None:
+    """The fields of the page's table are those of the output, in their order."""
+    project.run()
+    project.write("in.txt", "other")
+    project.run()
+    body = project.fast(*argv).json()
+    section = PAGE.read_text(encoding="utf-8").partition(f"\n## `{heading}`\n")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert told == list(body if inner is None else body[inner][0])
+    assert body["schema_version"] == 1
