@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +13,7 @@ from mmetl.engines.duckdb import Session, file_list, literal, literals, quote
 from mmetl.errors import TaskError, Where
 from mmetl.transforms.tabular.csv_quotes import PIECE_BYTES, quotes_of
 from mmetl.transforms.tabular.read import ReadParams
+from mmetl.transforms.tabular.schemas import check_case, check_same
 
 _DOUBLE = r"-?(0|[1-9]\d*)(\.\d+([eE][+-]?\d+)?|[eE][+-]?\d+)"
 _DATE = r"\d{4}-\d\d-\d\d"
@@ -61,6 +61,7 @@ _BAD_VALUE = re.compile(r"(?:could not convert string|invalid .*?|.*?) ['\"](.*?
 SHOWN_LINE = 200
 OTHER_DELIMITERS = ";\t|,"
 MEND_ROW = "mend the row, or set `delimiter` or `encoding`"
+TYPED_COLUMNS = 200  # looked at by one query: the time that DuckDB takes to plan it grows with the square
 LINE_BYTES = 16 << 20  # longest row: a document in a field may be of some megabytes; DuckDB's own limit is 2 MB
 
 
@@ -78,31 +79,38 @@ class CsvSource:
         self.params = params
         self.delimiter = params.delimiter or delimiter
         self.files = files
+        self.columns = {path: self._names_of(path, name) for path, name in files.items()}
         self.names = self._names()
-        self._check_names()
 
     def query(self, db: Session) -> tuple[str, list[str]]:
         """Return the query over all files with every column in its type, and the names of the columns."""
-        columns = ", ".join(f"{literal(n)}: 'VARCHAR'" for n in self.names)
         nulls = literals(["", *self.params.null_values])
         options = (
-            f"auto_detect=false, columns={{{columns}}}, header={str(self.params.header).lower()},"
+            f"auto_detect=false, header={str(self.params.header).lower()},"
             f" delim={literal(self.delimiter)}, quote='\"', escape='\"', nullstr={nulls}, allow_quoted_nulls=false,"
             f" encoding={literal(self.params.encoding)}, hive_partitioning=false,"
             f" max_line_size={LINE_BYTES}, buffer_size={2 * LINE_BYTES}"
         )
         # File by file: given more files than twice the cores, DuckDB drops what follows an unclosed quote without a word.
-        each = (
-            f"from read_csv({file_list([path])}, {options}, parallel={str(not self._spans_lines(path)).lower()})"
-            for path in self.files
-        )
-        raw = f"({' union all '.join(each)})"
+        raw = f"({' union all '.join(self._file_query(path, options) for path in self.files)})"
         types = self._types(db, raw)
         typed = (
             f"cast(nullif({quote(n)}, '') as {t}) as {quote(n)}" if t != "VARCHAR" else quote(n)
             for n, t in types.items()
         )
         return f"select {', '.join(typed)} from {raw}", self.names
+
+    def _file_query(self, path: Path, options: str) -> str:
+        """Return the query of one file: the columns of all, as text."""
+        own = self.columns[path]
+        columns = ", ".join(f"{literal(n)}: 'VARCHAR'" for n in own)
+        parallel = str(not self._spans_lines(path)).lower()
+        rows = f"from read_csv({file_list([path])}, columns={{{columns}}}, {options}, parallel={parallel})"
+        if own == self.names:
+            return rows
+        return (
+            f"select {', '.join(quote(n) if n in own else f'null::varchar as {quote(n)}' for n in self.names)} {rows}"
+        )
 
     def find(self, value: str) -> Where | None:
         """Return where a value first stands, in a column that the params give a type."""
@@ -122,7 +130,7 @@ class CsvSource:
         Raises:
             TaskError: for an open quote. Reading such a file in one piece, DuckDB drops what follows without a word.
         """
-        if path.suffix != ".gz" and (path.stat().st_size < PIECE_BYTES or not _has_quotes(path)):
+        if path.stat().st_size < PIECE_BYTES or not _has_quotes(path):
             return False
         with self._open(path) as file:
             quotes = quotes_of(file, self.delimiter)
@@ -136,54 +144,56 @@ class CsvSource:
         """Return column -> type. Every value of every file is looked at: no sample can hide the one that differs."""
         open_ = [n for n in self.names if n not in self.params.types]
         found: dict[str, str] = {}
-        if open_:
-            (bits,) = db.rows(f"select {', '.join(_bits(n) for n in open_)} from {raw}")
-            found = {n: _TYPES.get(b or 0, "VARCHAR") for n, b in zip(open_, bits, strict=True)}
+        for at in range(0, len(open_), TYPED_COLUMNS):
+            some = open_[at : at + TYPED_COLUMNS]
+            (bits,) = db.rows(f"select {', '.join(_bits(n) for n in some)} from {raw}")
+            found |= {n: _TYPES.get(b or 0, "VARCHAR") for n, b in zip(some, bits, strict=True)}
         return {n: self.params.types.get(n) or found[n] for n in self.names}
 
     def _names(self) -> list[str]:
-        """Return the columns that all files have. Raises TaskError where one differs."""
-        first: list[str] | None = None
-        for path, name in self.files.items():
-            columns = self._names_of(path, name)
-            if first is None:
-                first = columns
-            elif columns != first:
-                raise TaskError(
-                    f"'{name}' has other columns than '{next(iter(self.files.values()))}': {_difference(first, columns)}",
-                    help="read files of one header by one task",
-                )
-        assert first is not None
-        return first
+        """Return the columns of all files. Raises TaskError where they differ, and nobody asks for their union."""
+        first, *_ = self.files
+        self._check_names(first)
+        if self.params.schema_ == "same":
+            check_same([(name, dict.fromkeys(self.columns[path], "")) for path, name in self.files.items()])
+            return self.columns[first]
+        for path in self.files:
+            self._check_names(path)
+        check_case([(name, self.columns[path]) for path, name in self.files.items()])
+        return list(dict.fromkeys(name for columns in self.columns.values() for name in columns))
 
-    def _check_names(self) -> None:
+    def _check_names(self, path: Path) -> None:
         """Raise TaskError for a column that stands twice, and for a header that was not cut into columns."""
-        file = next(iter(self.files.values()))
+        file, names = self.files[path], self.columns[path]
         seen: dict[str, int] = {}
-        for number, name in enumerate(self.names, 1):
+        for number, name in enumerate(names, 1):
             first = seen.setdefault(name.lower(), number)
             if first != number:
                 both = f"columns {first} and {number} of '{file}' are both named '{name}'"
-                cases = f"columns {first} and {number} of '{file}' are named '{self.names[first - 1]}' and '{name}'"
+                cases = f"columns {first} and {number} of '{file}' are named '{names[first - 1]}' and '{name}'"
                 raise TaskError(
-                    both if name == self.names[first - 1] else f"{cases}: they differ in case only",
+                    both if name == names[first - 1] else f"{cases}: they differ in case only",
                     help=f"rename one in {'the header of the file' if self.params.header else '`names`'}",
                 )
-        found = [d for d in OTHER_DELIMITERS if d in self.names[0]]
-        if len(self.names) == 1 and found and self.params.header and self.params.delimiter is None:
+        found = [d for d in OTHER_DELIMITERS if d in names[0]]
+        if len(names) == 1 and found and self.params.header and self.params.delimiter is None:
             raise TaskError(
-                f"the header of '{file}' is one column: '{self.names[0]}'",
+                f"the header of '{file}' is one column: '{names[0]}'",
                 help=f"set `delimiter: {json.dumps(found[0])}`, or `delimiter: {json.dumps(self.delimiter)}` if it is right",
             )
 
     def _names_of(self, path: Path, name: str) -> list[str]:
         try:
             with self._open(path) as file:
-                row = next(csv.reader(file, delimiter=self.delimiter), None)
+                row = self._first_row(csv.reader(_closed(file, name, self.delimiter), delimiter=self.delimiter))
         except (csv.Error, OSError, UnicodeError) as error:
-            raise TaskError(f"the header of '{name}' cannot be read: {error}") from error
+            raise TaskError(
+                f"the header of '{name}' cannot be read: {error}", help="mend it, or set `encoding`"
+            ) from error
         if row is None:
             raise TaskError(f"'{name}' is empty: it has not even a header", help="remove the file, or write its header")
+        if not row:
+            raise TaskError(f"'{name}' begins with a blank line, not with a header", help="remove the line")
         if not self.params.header:
             names = self.params.names or [f"column_{n}" for n in range(1, len(row) + 1)]
             if len(names) != len(row):
@@ -193,12 +203,20 @@ class CsvSource:
             return names
         if any("\ufffd" in text for text in row):
             raise TaskError(f"the header of '{name}' is not {self.params.encoding}", help="set `encoding`")
+        if any("\0" in text for text in row):
+            raise TaskError(f"the header of '{name}' has a NUL byte", help="mend the file, or set `encoding`")
         return [text.strip() or f"column_{n}" for n, text in enumerate(row, 1)]
+
+    def _first_row(self, rows: Iterator[list[str]]) -> list[str] | None:
+        """Return the header; where there is none, the first row with a value; None where all rows are blank."""
+        first = next(rows, None)
+        if first == []:
+            full = next((row for row in rows if row), None)
+            return None if full is None else first if self.params.header else full
+        return first
 
     def _open(self, path: Path) -> IO[str]:
         encoding = "utf-8-sig" if self.params.encoding == "utf-8" else self.params.encoding
-        if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding=encoding, errors="replace", newline="")
         return path.open(encoding=encoding, errors="replace", newline="")
 
 
@@ -219,6 +237,8 @@ def csv_error(error: TaskError, source: CsvSource) -> TaskError:
         value = _BAD_VALUE.search(error.what)
         where = source.find(value[1]) if value else None
         return TaskError(error.what, where, "mend the value, or change the column's type in `types`")
+    if "does not support a full read" in message:
+        return TaskError(f"a row is longer than {LINE_BYTES >> 20} MB", help="look for an end of line that is missing")
     if "invalid state" in message:
         return TaskError("the rows cannot be told apart", help="let all lines end alike, with \\n or with \\r\\n")
     return error
@@ -236,9 +256,12 @@ def _has_quotes(path: Path) -> bool:
         return any(b'"' in chunk for chunk in iter(lambda: file.read(PIECE_BYTES), b""))
 
 
-def _difference(first: list[str], other: list[str]) -> str:
-    def told() -> Iterator[str]:
-        yield from (f"without '{n}'" for n in first if n not in other)
-        yield from (f"with '{n}'" for n in other if n not in first)
-
-    return ", ".join(told()) or "in another order"
+def _closed(lines: Iterable[str], name: str, delimiter: str) -> Iterator[str]:
+    """Yield the lines. Raises TaskError when a header needs all of them since its quote is open: it would hold the rows."""
+    first = ""
+    for line in lines:
+        first = first or line
+        yield line
+    if quotes_of([first], delimiter).open_at:
+        where = Where(name, 1, 1, first.rstrip("\r\n")[:SHOWN_LINE])
+        raise TaskError("value with unterminated quote found", where, MEND_ROW)

@@ -1,4 +1,4 @@
-"""`tabular.read`: rows of CSV, TSV, NDJSON and Parquet files, and of a SQLite table or query."""
+"""`tabular.read`: rows of CSV, TSV, JSON, Arrow and Parquet files, and of a SQLite table or query."""
 
 from __future__ import annotations
 
@@ -15,18 +15,24 @@ from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.tabular.types import type_problems
 
-Format = Literal["csv", "tsv", "ndjson", "parquet", "sqlite"]
+Format = Literal["csv", "tsv", "ndjson", "json", "arrow", "parquet", "sqlite"]
 EXTENSIONS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
+    ".json": "json",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
     ".parquet": "parquet",
     ".db": "sqlite",
     ".sqlite": "sqlite",
     ".sqlite3": "sqlite",
 }
+PACKED = (".gz", ".bz2", ".zst")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h|d|w)")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -53,11 +59,17 @@ class Watermark(BaseModel):
 class ReadParams(BaseModel):
     """Params of `tabular.read`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     path: str | list[str] = Field(description="a file, a glob or a list of them, relative to the project")
     format: Format | None = Field(
-        default=None, description="csv, tsv, ndjson, parquet or sqlite; default: by the path's extension"
+        default=None, description="csv, tsv, ndjson, json, arrow, parquet or sqlite; default: by the path's extension"
+    )
+    schema_: Literal["same", "union"] = Field(
+        default="same",
+        alias="schema",
+        description="whether files of other columns are refused, or make up one table of all columns: null where one is"
+        " missing, and in a type that holds the values of all files, else text",
     )
     types: dict[str, str] = Field(
         default_factory=dict, description="column: DuckDB type, where it should not be what the values suggest"
@@ -125,7 +137,8 @@ def _format(params: ReadParams) -> Format:
         return params.format
     found: dict[Format | None, str] = {}
     for path in params.paths:
-        extension = os.path.splitext(path.lower().removesuffix(".gz"))[1]
+        name, extension = os.path.splitext(path.lower())
+        extension = os.path.splitext(name)[1] if extension in PACKED else extension
         found.setdefault(EXTENSIONS.get(extension), path)
     if len(found) > 1:
         raise ParamError(
@@ -137,7 +150,7 @@ def _format(params: ReadParams) -> Format:
     if kind is None:
         raise ParamError(
             f"the format of '{path}' is not known by its extension",
-            help="set `format`: csv, tsv, ndjson, parquet or sqlite",
+            help="set `format`: csv, tsv, ndjson, json, arrow, parquet or sqlite",
             param=("path",),
         )
     return kind
@@ -164,6 +177,8 @@ def _problems(params: ReadParams, scope: Scope) -> Iterator[ParamError]:
         if kind != "sqlite" and getattr(params, name) is not None:
             yield ParamError(f"'{name}' is for SQLite, and this file is {kind}", help="leave it out", param=(name,))
     if kind == "sqlite":
+        if params.schema_ != "same":
+            yield ParamError("'schema' is for files, and this is SQLite", help="leave it out", param=("schema",))
         yield from _sqlite_problems(params, scope)
 
 

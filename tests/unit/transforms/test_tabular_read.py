@@ -156,12 +156,12 @@ ERRORS: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     "other columns": (
         {"d/a.csv": "a,b\n1,2\n", "d/b.csv": "a,c\n1,2\n"},
         {"path": "d/*.csv"},
-        "error: 'd/b.csv' has other columns than 'd/a.csv': without 'b', with 'c'\nhelp: read files of one header by one task",
+        "error: 'd/b.csv' has other columns than 'd/a.csv': without 'b', with 'c'\nhelp: set `schema: union`, or read files of one schema by one task",
     ),
     "other order": (
         {"d/a.csv": "a,b\n1,2\n", "d/b.csv": "b,a\n1,2\n"},
         {"path": "d/*.csv"},
-        "error: 'd/b.csv' has other columns than 'd/a.csv': in another order\nhelp: read files of one header by one task",
+        "error: 'd/b.csv' has other columns than 'd/a.csv': in another order\nhelp: set `schema: union`, or read files of one schema by one task",
     ),
     "header not utf-8": (
         {"x.csv": b"\xe9,b\n1,2\n"},
@@ -215,10 +215,7 @@ ERRORS: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
     "json array": (
         {"x.ndjson": '\n [{"a":1},\n{"a":2}]\n'},
         {"path": "x.ndjson"},
-        (
-            "error: 'x.ndjson' is a JSON array, and not one object a line\n"
-            "help: write one object a line, for example by: jq -c '.[]' x.ndjson > rows.ndjson"
-        ),
+        ("error: 'x.ndjson' is a JSON array, and not one object a line\nhelp: set `format: json`"),
     ),
     "no such column": (
         {"x.csv": "price\n1\n"},
@@ -288,7 +285,7 @@ def test_parquet(bench: Any) -> None:
         bench.run(READ, {"path": "d/*/x.parquet"})
     assert str(caught.value) == (
         "error: 'd/year=2020/x.parquet' has other columns than 'd/year=2019/x.parquet':"
-        " without 'l', 'a' is string, not int64\nhelp: read files of one schema by one task"
+        " without 'l', 'a' is string, not int64\nhelp: set `schema: union`, or read files of one schema by one task"
     )
 
 
@@ -297,7 +294,7 @@ DECLARE_ERRORS: dict[str, tuple[dict[str, Any], tuple[str, str, tuple[str | int,
         {"path": "x.doc"},
         (
             "the format of 'x.doc' is not known by its extension",
-            "set `format`: csv, tsv, ndjson, parquet or sqlite",
+            "set `format`: csv, tsv, ndjson, json, arrow, parquet or sqlite",
             ("path",),
         ),
     ),
@@ -313,6 +310,10 @@ DECLARE_ERRORS: dict[str, tuple[dict[str, Any], tuple[str, str, tuple[str | int,
     "sqlite option": (
         {"path": "x.csv", "table": "t"},
         ("'table' is for SQLite, and this file is csv", "leave it out", ("table",)),
+    ),
+    "union of SQLite": (
+        {"path": "x.db", "table": "t", "schema": "union"},
+        ("'schema' is for files, and this is SQLite", "leave it out", ("schema",)),
     ),
     "type": (
         {"path": "x.csv", "types": {"a": "int; drop"}},

@@ -1,0 +1,85 @@
+"""Arrow and Parquet files as groups of one schema: those that follow each other and have the same columns are read at once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmetl.cache.arrow_types import normal_schema
+from mmetl.cache.tables import cast
+from mmetl.engines.duckdb import Session, file_list, quote
+from mmetl.errors import TaskError
+from mmetl.transforms.tabular.schemas import Group
+
+_FILE_MAGIC = b"ARROW1"
+
+
+def parquet_groups(db: Session, shown: Mapping[Path, str]) -> list[Group]:
+    """Return Parquet files as groups."""
+    schemas = {path: _parquet_schema(path, name) for path, name in shown.items()}
+    return [
+        _group(db, schema, [shown[p] for p in paths], f"read_parquet({file_list(paths)}, hive_partitioning=false)")
+        for schema, paths in _runs(schemas)
+    ]
+
+
+def arrow_groups(db: Session, shown: Mapping[Path, str]) -> list[Group]:
+    """Return Arrow files, also those of Feather, as groups. Their rows are read once, while the query runs."""
+    schemas = {path: _arrow_schema(path, name) for path, name in shown.items()}
+    groups = []
+    for number, (schema, paths) in enumerate(_runs(schemas)):
+        table = f"__mmetl_arrow_{number}"
+        normal = normal_schema(schema)
+        db.register(table, pa.RecordBatchReader.from_batches(normal, _batches(paths, normal)))
+        groups.append(_group(db, schema, [shown[p] for p in paths], quote(table)))
+    return groups
+
+
+def _group(db: Session, schema: pa.Schema, files: Sequence[str], source: str) -> Group:
+    types = dict(db.columns(f"select * from {source}"))
+    return Group(tuple(files), source, types, {f.name: str(f.type) for f in schema})
+
+
+def _runs(schemas: Mapping[Path, pa.Schema]) -> Iterator[tuple[pa.Schema, list[Path]]]:
+    """Yield files that follow each other and have one schema."""
+    for _, run in itertools.groupby(schemas, lambda path: [(f.name, str(f.type)) for f in schemas[path]]):
+        paths = list(run)
+        yield schemas[paths[0]], paths
+
+
+def _parquet_schema(path: Path, name: str) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise TaskError(f"'{name}' is not a Parquet file", help="set `format` if it is one of another kind") from error
+
+
+def _arrow_schema(path: Path, name: str) -> pa.Schema:
+    try:
+        with _open(path) as reader:
+            return reader.schema
+    except (pa.ArrowException, OSError) as error:
+        raise TaskError(
+            f"'{name}' is not an Arrow file, or its end is missing",
+            help="Feather files of version 1 are no Arrow files; set `format` if it is one of another kind",
+        ) from error
+
+
+def _open(path: Path) -> pa.RecordBatchFileReader | pa.RecordBatchStreamReader:
+    with path.open("rb") as file:
+        is_file = file.read(len(_FILE_MAGIC)) == _FILE_MAGIC
+    source = pa.memory_map(str(path))
+    return pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+
+
+def _batches(paths: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for path in paths:
+        with _open(path) as reader:
+            many = hasattr(reader, "num_record_batches")
+            found = (reader.get_batch(n) for n in range(reader.num_record_batches)) if many else reader
+            for batch in found:
+                yield from cast(batch, schema).to_batches()
