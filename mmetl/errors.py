@@ -115,14 +115,24 @@ class QueryError(TaskError):
     """A query failed while it ran, at a known place.
 
     Attributes:
-        sql: the param `sql`, as the query was given.
+        sql: the text of a param, as it was given.
         offset: characters from its start to the place.
+        param: path of that param below `params`.
     """
 
-    def __init__(self, what: str, where: Where, help: str, sql: str, offset: int) -> None:  # noqa: A002  the field's name
+    def __init__(
+        self,
+        what: str,
+        where: Where | None,
+        help: str,  # noqa: A002  the field's name
+        sql: str,
+        offset: int,
+        param: tuple[str | int, ...] = ("sql",),
+    ) -> None:
         super().__init__(what, where, help)
         self.sql = sql
         self.offset = offset
+        self.param = param
 
 
 class TaskTimeoutError(TaskError):

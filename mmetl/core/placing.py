@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from mmetl.contracts.plan import Plan
 from mmetl.core.project import Project
@@ -17,13 +18,15 @@ def in_yaml(
     if isinstance(error, QueryError):
         from mmetl.config.loader import load_pipeline
 
-        found = project.store.rows("select checks from plans where key = ?", (plan.key,))
+        plans = project.store.rows("select checks from plans where key = ?", (plan.key,))
         try:
-            path = project.root / json.loads(found[0][0])["path"]
+            path = project.root / json.loads(plans[0][0])["path"]
             loaded = load_pipeline(path, root=project.root, variables=variables, env=project.env)
-            same = loaded.pipeline.tasks[task].params.get("sql") == error.sql
-        except (ConfigError, LookupError):
+            found: Any = loaded.pipeline.tasks[task].params
+            for step in error.param:
+                found = found[step]
+        except (ConfigError, LookupError, TypeError):
             return error  # the YAML is another one by now
-        if same:
-            error.where = loaded.source.locate(("tasks", task, "params", "sql"), offset=error.offset)
+        if found == error.sql:
+            error.where = loaded.source.locate(("tasks", task, "params", *error.param), offset=error.offset)
     return error

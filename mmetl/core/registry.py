@@ -21,9 +21,17 @@ __all__ = ["BUILT_IN", "Registry", "folders_on_path", "import_project_module", "
 BUILT_IN = {
     "python.run": "mmetl.transforms.command:PYTHON",
     "shell.run": "mmetl.transforms.command:SHELL",
+    "tabular.aggregate": "mmetl.transforms.tabular.builders.groups:AGGREGATE",
+    "tabular.deduplicate": "mmetl.transforms.tabular.builders.picks:DEDUPLICATE",
+    "tabular.filter": "mmetl.transforms.tabular.builders.rows:FILTER",
+    "tabular.join": "mmetl.transforms.tabular.builders.together:JOIN",
+    "tabular.pivot": "mmetl.transforms.tabular.builders.groups:PIVOT",
     "tabular.python": "mmetl.transforms.tabular:PYTHON",
     "tabular.read": "mmetl.transforms.tabular:READ",
+    "tabular.sample": "mmetl.transforms.tabular.builders.picks:SAMPLE",
+    "tabular.select": "mmetl.transforms.tabular.builders.rows:SELECT",
     "tabular.sql": "mmetl.transforms.tabular:SQL",
+    "tabular.union": "mmetl.transforms.tabular.builders.together:UNION",
     "tabular.write": "mmetl.transforms.tabular:WRITE",
 }
 ADAPTER = "mmetl.transforms.function:adapt"  # makes a Transform of a decorated function or class

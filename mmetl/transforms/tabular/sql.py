@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope, View
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, QueryError, TaskError
-from mmetl.transforms.tabular.types import holds
 from mmetl.utils.text import near
 
 MEMORY = r"^\d+(\.\d+)? ?([KMGT]i?)?B$"
@@ -69,43 +68,20 @@ class Sql:
         aliases = {} if scope.inputs else tables
         return Declaration(tables=aliases, recipe={"sql": found.canonical, "memory_limit": None}, notes=notes)
 
+    def query_text(self, params: SqlParams, _inputs: Sequence[str], _key: Sequence[str]) -> str:
+        """Return the query of a task, for people to read."""
+        return params.sql
+
     def run(self, job: Job) -> Made:
         """Run the query and keep its result."""
         require("tabular", "duckdb", "pyarrow", "sqlglot")
-        from mmetl.engines.duckdb import session
         from mmetl.engines.sql import analyse
-        from mmetl.transforms.tabular.results import buckets_of, describe_view, store_query
+        from mmetl.transforms.tabular.queries import run_query
 
         params: SqlParams = job.params
         found = analyse(params.sql, volatile=params.volatile, exact=exact_columns(job.inputs.values()))
-        alone = params.reproducible and bool([*found.single_thread, *reasons_below(job.inputs.values())])
-        with (
-            _placed(params.sql, found.body, found.start),
-            session(
-                job.scratch,
-                tables=job.inputs,
-                threads=1 if alone else job.threads,
-                memory_limit=params.memory_limit,
-                canonical=alone,
-                on_cancel=job.on_cancel,
-            ) as db,
-        ):
-            columns = db.columns(found.body, found.body)
-            _refuse_types(columns)
-            if job.view:
-                return describe_view(db, found.canonical, found.body)
-            sql = found.break_ties(len(columns)) if found.ordered else found.body
-            names = [name for name, _ in columns]
-            return store_query(job, db, sql, names, ordered=found.ordered, buckets=buckets_of(job), text=sql)
-
-
-def _refuse_types(columns: Iterable[tuple[str, str]]) -> None:
-    for name, kind in columns:
-        if not holds(kind):
-            raise TaskError(
-                f"column '{name}' has the type '{kind}', which a table cannot hold",
-                help="cast it, for example to text: cast(x as varchar)",
-            )
+        with _placed(params.sql, found.body, found.start):
+            return run_query(job, found, params.memory_limit, reproducible=params.reproducible)
 
 
 @contextlib.contextmanager

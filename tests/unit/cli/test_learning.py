@@ -85,7 +85,7 @@ def test_the_list_of_transforms(empty: Project) -> None:
     lines = empty.fast("transforms").out.splitlines()
     assert [line.split()[0] for line in lines] == sorted([*BUILT_IN, "local.late"])
     assert all(len(line.split()) > 3 for line in lines)
-    assert next(line for line in lines if "local" in line).endswith("  Keep what is late")
+    assert next(line for line in lines if "local" in line).endswith("  keep what is late")
 
 
 def test_one_transform(empty: Project) -> None:
