@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from mmetl.cli.output import columns, count, run_json, say, say_json
 from mmetl.cli.running import open_project
 from mmetl.core.options import RunOptions
 from mmetl.core.preview import Preview, preview
 from mmetl.core.project import Project
+from mmetl.core.queries import TaskQuery, task_queries
 from mmetl.errors import ConfigError, ExitCode, Problem, UsageError
 from mmetl.observability.runs import TaskRun
 from mmetl.utils.text import shown
 
 
-def dry_run(pipeline: str | None, options: RunOptions, *, as_json: bool = False, exit_code: bool = False) -> int:
-    """Say what a run would do, and why."""
+def dry_run(
+    pipeline: str | None, options: RunOptions, *, as_json: bool = False, exit_code: bool = False, sql: bool = False
+) -> int:
+    """Say what a run would do, and why; with `sql` also the queries of the tasks."""
     project, path = open_project(pipeline)
     plan, previews = preview(project, path, options)
     stale = [p for p in previews if p.outcome != "fresh"]
+    queries = list(task_queries(project, plan, [p.task for p in previews])) if sql else []
     if as_json:
         tasks = [TaskRun(p.task, p.outcome, p.reasons) for p in previews]
         status = "failed" if any(t.outcome == "failed" for t in tasks) else "succeeded"
-        say_json(run_json(None, plan.pipeline, status, tasks))
+        answer = run_json(None, plan.pipeline, status, tasks)
+        found = {q.task: q for q in queries}
+        for task in answer["tasks"] if sql else ():
+            query = found.get(task["task"])
+            task["sql"] = _query_json(query) if query else None
+        say_json(answer)
     else:
         if stale:
             say(columns([(_word(p), p.task, "; ".join((*p.reasons, *p.notes))) for p in stale], indent=""))
+        for query in queries:
+            threads = f", may run on one thread: {'; '.join(query.single_thread)}" if query.single_thread else ""
+            say(f"\n-- {query.task}: {query.engine}{threads}\n{query.sql};")
         verbs = "has work to do or waits" if len(stale) == 1 else "have work to do or wait"
         say(f"{plan.pipeline}: {len(stale)} of {count(len(previews), 'task')} {verbs} for it")
     return ExitCode.STALE if stale and exit_code else ExitCode.DONE
+
+
+def _query_json(query: TaskQuery) -> dict[str, Any]:
+    return {"query": query.sql, "engine": query.engine, "single_thread": list(query.single_thread)}
 
 
 def _word(p: Preview) -> str:

@@ -121,6 +121,24 @@ def show(
 
 
 @app.command(rich_help_panel=LOOK)
+def check(
+    task: Task,
+    rows: Annotated[bool, typer.Option("--rows", help="Print failing rows, too.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Rows to print of each failed check.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Evaluate the checks of a task's table again; exit code 1 where one of severity `error` fails.
+
+    After a run in which checks failed: of the table that was not published.
+
+    Example: mmetl check late --rows
+    """
+    from mmetl.cli import judging
+
+    raise typer.Exit(guarded(judging.check, task, rows=rows, limit=limit, as_json=as_json))
+
+
+@app.command(rich_help_panel=LOOK)
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, in DuckDB's dialect. Each task is a table.")],
     limit: Annotated[

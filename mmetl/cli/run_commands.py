@@ -34,6 +34,7 @@ def dry_run(
     var: Var = None,
     as_json: Json = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 10 if anything is stale.")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Show the query of each task that is one, views inside.")] = False,
 ) -> None:
     """Say what a run would do, and why; change nothing.
 
@@ -44,7 +45,7 @@ def dry_run(
     def go() -> int:
         asked = RunOptions(select=tuple(select or ()), exclude=tuple(exclude or ()), force=force)
         options = checking.with_variables(asked, var or [])
-        return checking.dry_run(pipeline, options, as_json=as_json, exit_code=exit_code)
+        return checking.dry_run(pipeline, options, as_json=as_json, exit_code=exit_code, sql=sql)
 
     raise typer.Exit(guarded(go))
 

@@ -17,6 +17,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from mmetl.config.checks import Check
+
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 """Names of pipelines, tasks and aliases: they are also SQL tables and file names."""
 MEMBER_PATTERN = r"^[a-z][a-z0-9_]{0,62}(@[a-z0-9_.-]+(,[a-z0-9_.-]+)*)?$"
@@ -106,6 +108,7 @@ class TaskSpec(Strict):
         matrix: of a member, the values that it stands for; the YAML has lists here, and each combination becomes a task.
         key: the columns that name a row.
         materialize: a table of rows, or a view: a query that those who read it run.
+        expect: checks of the table; see `config.checks`.
         retries: how often the task is tried again after it failed.
         timeout_s: seconds after which the task fails; None: it may take for ever.
         pool: the pool that the task runs in; see `pools` of the pipeline.
@@ -126,6 +129,7 @@ class TaskSpec(Strict):
     matrix: Annotated[dict[VariableName, Scalar], WithJsonSchema(AS_WRITTEN)] = {}
     key: Annotated[Texts, BeforeValidator(_columns, json_schema_input_type=Text | Texts)] = ()
     materialize: Literal["table", "view"] = "table"
+    expect: tuple[Check, ...] = ()
     retries: Annotated[int, Field(ge=0), Number] = 0
     timeout_s: Annotated[Annotated[float, Field(gt=0)] | None, Number] = None
     pool: Name | None = None

@@ -65,6 +65,8 @@ class TaskDetail(NamedTuple):
         pool: the pool that the task runs in; empty for none.
         pool_size: how many tasks that pool lets run at the same time.
         matrix: of a member of a family, the values that it stands for.
+        expect: checks of the table, as the YAML has them.
+        related: `task.column` of a check -> the task.
     """
 
     transform: str
@@ -88,3 +90,5 @@ class TaskDetail(NamedTuple):
     pool: str = ""
     pool_size: int = 0
     matrix: Mapping[str, Any] = NOTHING
+    expect: Sequence[Mapping[str, Any]] = ()
+    related: Mapping[str, str] = NOTHING

@@ -78,7 +78,8 @@ def summary(transform: Transform) -> str:
     if not text or text.startswith("See the module"):
         text = sys.modules[target.__module__].__doc__ or ""
     first = " ".join(text.strip().partition("\n\n")[0].split())
-    return first.removeprefix(f"`{transform.name}`: ").rstrip(".")
+    told = first.removeprefix(f"`{transform.name}`: ").rstrip(".")
+    return told[:1].lower() + told[1:] if told[1:2].islower() else told
 
 
 def fields(model: type[BaseModel], above: str = "") -> Iterator[Param]:

@@ -21,6 +21,7 @@ class Draft:
     Attributes:
         inputs: alias -> task, or a family of tasks.
         families: alias -> the members, for those that are one.
+        related: `task.column` of a check -> the task.
     """
 
     spec: TaskSpec
@@ -34,11 +35,13 @@ class Draft:
     outputs: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
     whole: dict[str, str] = field(default_factory=dict)
+    related: dict[str, str] = field(default_factory=dict)
 
     @property
     def tables(self) -> list[str]:
         """The tasks whose artifacts are read, in the order of their aliases, members of a family in theirs."""
-        return [t for alias in sorted(self.inputs) for t in self.families.get(alias, [self.inputs[alias]])]
+        read = [t for alias in sorted(self.inputs) for t in self.families.get(alias, [self.inputs[alias]])]
+        return [*read, *(t for t in dict.fromkeys(self.related.values()) if t not in read)]
 
     def node(self, name: str, recipe: Fingerprint) -> TaskNode:
         """Return what deciding needs of the task."""

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmetl.cache.artifacts import (
@@ -25,6 +25,7 @@ from mmetl.cache.plans import plan_files
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
+from mmetl.core.checking import check_made
 from mmetl.core.deadline import Cancellation, deadline, deaf
 from mmetl.core.decide import Facts, Lists, Record, listing_now
 from mmetl.core.families import view_manifest
@@ -179,7 +180,7 @@ class Executor:
         why = tuple(texts(self.explain(reasons)))
         self._at_work.add(node.name)
         try:
-            done = self._restore_or_compute(plan, node, facts, reasons, log)
+            done = self._checked(plan, node, facts, self._restore_or_compute(plan, node, facts, reasons, log), log)
         except KeyboardInterrupt:
             raise
         except BaseException as e:  # noqa: BLE001  user code may raise anything; the run goes on and tells
@@ -249,6 +250,20 @@ class Executor:
             changed=tuple(changed),
             warning=f"{changed[0]} changed while it ran; it will run again" if changed else "",
         )
+
+    def _checked(self, plan: Plan, node: TaskNode, facts: Facts, done: _Done, log: TaskLog) -> _Done:
+        """Evaluate the checks of what a task made or restored. Raises TaskError if it must not be published."""
+        detail = self._detail(plan, node.name)
+        if not detail.expect:
+            return done
+        name = f"{plan.pipeline}:{node.name}"
+        self.running[name] = cancellation = Cancellation()
+        try:
+            with deadline(detail.timeout_s, cancellation):
+                told = check_made(self.jobs, plan, node, facts, detail, done.manifest, log, cancellation)
+        finally:
+            self.running.pop(name, None)
+        return replace(done, warning="; ".join(filter(None, (done.warning, told))))
 
     # --- restore
 

@@ -22,6 +22,7 @@ from mmetl.core.inputs import Inputs
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.registry import Registry, load_function
+from mmetl.errors import TaskError
 from mmetl.observability.logs import TaskLog
 from mmetl.utils.hashing import xxh3_hex
 
@@ -66,6 +67,11 @@ class Jobs:
         self._cores = os.cpu_count() or 1
         self._functions: dict[str, Any] = {}
 
+    @property
+    def threads(self) -> int:
+        """How many threads the engine of one task may use."""
+        return max(1, self._cores // max(1, self.options.jobs))
+
     def transform(self, detail: TaskDetail) -> Any:
         """Return the transform of a task, importing the project's modules that may register it."""
         if detail.imports:
@@ -102,7 +108,7 @@ class Jobs:
             root=root,
             scratch=Path(full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}")),
             log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
-            threads=max(1, self._cores // max(1, self.options.jobs)),
+            threads=self.threads,
             previous=self._previous(node, facts),
             allow_shrink=node.name in self.options.allow_shrink,
             view=detail.view,
@@ -126,6 +132,14 @@ class Jobs:
             members = [(table, values) for table, values in read if table is not None]
             found[alias] = family(alias, members) if members else None
         return {alias: table for alias, table in found.items() if table is not None}
+
+    def related(self, facts: Facts, detail: TaskDetail) -> dict[str, Input]:
+        """Return the tables that relationships are compared with. Raises TaskError for a task that writes files."""
+        found = {to: (task, self._input(facts, task)) for to, task in detail.related.items()}
+        for task, table in found.values():
+            if table is None:
+                raise TaskError(f"a relationship is checked with '{task}', which writes files", help="name a table")
+        return {to: table for to, (_, table) in found.items() if table is not None}
 
     def _input(self, facts: Facts, task: str) -> Input | None:
         manifest = self.inputs.manifest(facts.manifest(task))

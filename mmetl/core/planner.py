@@ -24,6 +24,7 @@ from mmetl.contracts.plan import TaskDetail, TaskNode
 from mmetl.contracts.transform import Scope, Transform
 from mmetl.core.dag import CycleError, topological_sort
 from mmetl.core.draft import Draft
+from mmetl.core.expected import related_tasks
 from mmetl.core.namesakes import Namesakes
 from mmetl.core.own_files import OwnFiles
 from mmetl.core.registry import Registry, folders_on_path
@@ -138,6 +139,7 @@ class Planner:
         draft.sources = [self._path(name, p) for p in declared.sources]
         draft.extra = [self._path(name, p, (*here, "files", n)) for n, p in enumerate(spec.files)]
         draft.outputs = list(dict.fromkeys(self._output(name, p) for p in declared.outputs))
+        draft.related = related_tasks(name, spec, declared.outputs, self._tasks, self._families, self._problem)
         return draft if known else None
 
     def _check_view(self, name: str, spec: TaskSpec, transform: Transform) -> None:
@@ -320,6 +322,8 @@ class Planner:
             recipe["key"] = list(draft.spec.key)
         if draft.spec.materialize != "table":
             recipe["materialize"] = draft.spec.materialize
+        if draft.spec.expect:
+            recipe["expect"] = [check.as_json() for check in draft.spec.expect]
         if draft.declared.named_inputs and draft.inputs:
             recipe["inputs"] = list(draft.inputs)
         if draft.families:
@@ -358,6 +362,8 @@ class Planner:
             pool=spec.pool or "",
             pool_size=self.pipeline.pools.get(spec.pool or "", 0),
             matrix=spec.matrix,
+            expect=[check.as_json() for check in spec.expect],
+            related=draft.related,
         )
 
     def _values(self, members: Iterable[str]) -> list[dict[str, Any]]:

@@ -20,13 +20,16 @@ READ = "  t: {{transform: tabular.read, params: {{path: t.csv}}{}}}\n"
 
 
 class Plain(yaml.SafeLoader):
-    """Reads YAML as an editor does, with the scalars of YAML 1.2: dates are texts."""
+    """Reads YAML as an editor does, with the scalars of YAML 1.2: dates, `on` and `yes` are texts."""
 
 
 Plain.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+    first: [
+        (tag, pattern) for tag, pattern in found if tag not in {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:bool"}
+    ]
     for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+Plain.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
 
 
 def validator(project: Project, of: str) -> Draft202012Validator:

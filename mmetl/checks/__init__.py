@@ -1,0 +1,1 @@
+"""Checks of tables: compiled to one query, evaluated, told."""

@@ -1,0 +1,188 @@
+"""Evaluate all checks of a task in one query over its parts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from mmetl.checks.rules import THIS, Rule, compile_check
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.transform import Input, Table
+from mmetl.engines.duckdb import Session, session
+from mmetl.errors import TaskError
+from mmetl.utils.text import near
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Result(NamedTuple):
+    """What came of one check.
+
+    Attributes:
+        label: what messages call it, such as `range(n)`.
+        severity: what happens where it fails.
+        told: what is wrong, such as `3 rows`; empty where all is well.
+        rows: how many rows fail; 0 for what no row is to blame for.
+        sample: failing rows, as many as were asked for.
+    """
+
+    label: str
+    severity: Literal["warn", "error"]
+    told: str = ""
+    rows: int = 0
+    sample: Sequence[Mapping[str, Any]] = ()
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.told or 'holds'}"
+
+
+def evaluate(
+    table: Table,
+    expect: Sequence[Mapping[str, Any]],
+    related: Mapping[str, Input],
+    scratch: Path,
+    *,
+    threads: int = 1,
+    sample: int = 0,
+    on_cancel: Callable[[Callable[[], None]], None] | None = None,
+) -> list[Result]:
+    """Return one result for each check, in their order.
+
+    Args:
+        table: the table under check.
+        expect: validated checks, as JSON values.
+        related: `task.column` of a relationship to another task -> what that task made.
+        scratch: folder for what does not fit into memory.
+        threads: how many threads may be used.
+        sample: how many rows of each failed check to look up.
+        on_cancel: registers a function that interrupts the work.
+
+    Raises:
+        TaskError: for a check that cannot be put to the table: an unknown column, a wrong type or query.
+    """
+    names = {to: f"other_{n}" for n, to in enumerate(related)}
+    others = _others(table, expect, related, names)
+    filled = _without_nulls(table) if any("not_null" in check for check in expect) else frozenset()
+    rules = [compile_check(check, table.manifest, others, filled) for check in expect]
+    tables: dict[str, Input] = {THIS: table, **{names[to]: found for to, found in related.items()}}
+    with _reworded(), session(scratch, tables=tables, threads=threads, on_cancel=on_cancel) as db:
+        values = _measure(db, rules)
+        results = [_result(rule, value, table.manifest, db) for rule, value in zip(rules, values, strict=True)]
+        return [
+            r._replace(sample=_rows(db, rule, sample if r.told else 0)) for r, rule in zip(results, rules, strict=True)
+        ]
+
+
+def _others(
+    table: Table, expect: Sequence[Mapping[str, Any]], related: Mapping[str, Input], names: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+    """Return, of each relationship, where the values of the other column are."""
+    found = {}
+    for said in (check["relationship"] for check in expect if "relationship" in check):
+        to = said["to"]
+        other = related.get(to, table)
+        column = to[len(other.task) + 1 :]
+        known = [c.name for c in other.manifest.columns]
+        if column.lower() not in {k.lower() for k in known}:
+            close = near(column, known)
+            help_ = f"did you mean '{close}'?" if close else f"columns: {', '.join(known)}"
+            raise TaskError(
+                f"check relationship({said['column']}): '{other.task}' has no column '{column}'", help=help_
+            )
+        found[to] = (names.get(to, THIS), column)
+    return found
+
+
+def _without_nulls(table: Table) -> frozenset[str]:
+    """Return the columns, in lower case, of which the footers of all parts say that no value is null."""
+    import pyarrow.parquet as pq
+
+    nulls: dict[str, int] = {}
+    for path in table.paths:
+        footer = pq.read_metadata(path)
+        for group, column in itertools.product(range(footer.num_row_groups), range(footer.num_columns)):
+            said = footer.row_group(group).column(column)
+            known = said.is_stats_set and said.statistics.has_null_count
+            name = said.path_in_schema.lower()
+            nulls[name] = nulls.get(name, 0) + (said.statistics.null_count if known else 1)
+    return frozenset(name for name, count in nulls.items() if not count)
+
+
+def _measure(db: Session, rules: Sequence[Rule]) -> list[int | None]:
+    """Return what each rule counts; None where there is nothing to count. One query."""
+    # Counting all rows costs nothing, and makes it an aggregate where all else are queries of their own.
+    ((_, *found),) = db.rows(f"select {', '.join(['count(*)', *(r.measure for r in rules if r.measure)])} from {THIS}")
+    values = iter(found)
+    return [next(values) if rule.measure else None for rule in rules]
+
+
+def _rows(db: Session, rule: Rule, limit: int) -> list[dict[str, Any]]:
+    if not limit or not rule.failing:
+        return []
+    batches = db.stream(f"select * from (\n{rule.failing}\n) limit {limit}").batches
+    return list(itertools.islice((row for batch in batches for row in batch.to_pylist()), limit))
+
+
+def _result(rule: Rule, value: int | None, manifest: Manifest, db: Session) -> Result:
+    rows = 0
+    if rule.kind == "row_count":
+        told = _count(manifest.rows, rule.said)
+    elif rule.kind == "schema":
+        told = "; ".join(_differences(db, rule.said))
+    elif rule.kind == "freshness":
+        told = _age(value, rule.said["max_age"])
+    else:
+        rows = int(value or 0)
+        told = _rows_of(rows) if rows else ""
+    return Result(rule.label, rule.severity, told, rows)
+
+
+def _count(rows: int, said: Mapping[str, int | None]) -> str:
+    low, high = said.get("min"), said.get("max")
+    if low is not None and rows < low:
+        return f"the table has {_rows_of(rows)}, expected at least {low:,}"
+    if high is not None and rows > high:
+        return f"the table has {_rows_of(rows)}, expected at most {high:,}"
+    return ""
+
+
+def _rows_of(n: int) -> str:
+    return "1 row" if n == 1 else f"{n:,} rows"
+
+
+def _age(newest_us: int | None, max_age: str) -> str:
+    if newest_us is None:
+        return "there is no time in the column"
+    if time.time() - newest_us / 1e6 <= float(max_age[:-1]) * SECONDS[max_age[-1]]:
+        return ""
+    newest = dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=newest_us)  # noqa: DTZ001  printed as UTC
+    return f"the newest is {newest:%Y-%m-%d %H:%M:%S} UTC, older than {max_age}"
+
+
+def _differences(db: Session, said: Mapping[str, str]) -> Iterator[str]:
+    """Yield how the columns of the table differ from a contract."""
+    found = {name.lower(): (name, kind) for name, kind in db.columns(f"select * from {THIS}")}
+    wanted = db.columns("select " + ", ".join(f"cast(null as {kind}) as c{n}" for n, kind in enumerate(said.values())))
+    for name, (_, kind) in zip(said, wanted, strict=True):
+        _, has = found.pop(name.lower(), (name, ""))
+        if not has:
+            yield f"'{name}' is missing"
+        elif has != kind:
+            yield f"'{name}' is {has}, expected {kind}"
+    yield from (f"'{name}' is not expected" for name, _ in found.values())
+
+
+@contextmanager
+def _reworded() -> Iterator[None]:
+    """Say of what DuckDB refuses that it was met in a check."""
+    try:
+        yield
+    except TaskError as e:
+        if e.what == "the query was interrupted":
+            raise
+        raise TaskError(f"its checks cannot be evaluated: {e.what}", e.where, e.help) from e

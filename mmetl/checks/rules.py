@@ -1,0 +1,150 @@
+"""From a check to SQL: what counts its failing rows in the scan that all checks of a task share, and what lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, cast
+
+from mmetl.contracts.artifact import Column, Manifest
+from mmetl.engines.duckdb import literal, quote
+from mmetl.errors import TaskError
+from mmetl.utils.text import near
+
+THIS = "this"
+"""The table under check, in all SQL of checks."""
+
+
+class Rule(NamedTuple):
+    """One check, compiled.
+
+    Attributes:
+        label: what messages call it, such as `range(n)`.
+        kind: the word of the YAML.
+        said: what the YAML says behind that word.
+        severity: what happens where it fails.
+        measure: SQL over `this` that gives a number; empty where the manifest tells all.
+        failing: SQL that gives the failing rows; empty where no row is to blame.
+    """
+
+    label: str
+    kind: str
+    said: Any
+    severity: Literal["warn", "error"]
+    measure: str = ""
+    failing: str = ""
+
+
+def compile_check(
+    check: Mapping[str, Any], manifest: Manifest, others: Mapping[str, tuple[str, str]], filled: frozenset[str]
+) -> Rule:
+    """Return the rule of a check.
+
+    Args:
+        check: an item of `expect`, validated.
+        manifest: of the table under check.
+        others: `task.column` of a relationship -> the table of that task in the session, and the column.
+        filled: columns, in lower case, that are known to have no null.
+
+    Raises:
+        TaskError: if it names a column that the table has not.
+    """
+    kind = next(k for k in check if k != "severity")
+    said, severity = check[kind], cast("Literal['warn', 'error']", check.get("severity", "error"))
+    names = _columns(said) if kind not in {"row_count", "sql", "schema"} else []
+    for name in names:
+        _refuse_unknown(f"{kind}({', '.join(names)})", name, manifest.columns)
+    rule = Rule(f"{kind}({', '.join(names)})" if names else kind, kind, said, severity)
+    if kind == "relationship":
+        return _of_rows(rule, _orphan(said["column"], *others[said["to"]]))
+    if kind in _CONDITIONS:
+        known = kind == "not_null" and filled.issuperset(n.lower() for n in names)
+        return rule if known else _of_rows(rule, _CONDITIONS[kind](said, manifest))
+    return _of_table(rule, names, manifest)
+
+
+def _of_table(rule: Rule, names: list[str], manifest: Manifest) -> Rule:
+    """Return a rule about all rows together."""
+    if rule.kind == "unique":
+        return _unique(rule, names, manifest)
+    if rule.kind == "freshness":
+        return rule._replace(measure=f"epoch_us(max({quote(names[0])})::timestamp)")
+    if rule.kind == "sql":
+        query = str(rule.said).strip().rstrip(";")
+        return rule._replace(measure=f"(select count(*) from (\n{query}\n))", failing=query)
+    return rule
+
+
+def _columns(said: Any) -> list[str]:
+    return [said["column"]] if isinstance(said, Mapping) else list(said)
+
+
+def _refuse_unknown(label: str, name: str, columns: Sequence[Column]) -> None:
+    known = [c.name for c in columns]
+    if name.lower() not in {k.lower() for k in known}:
+        close = near(name, known)
+        raise TaskError(
+            f"check {label}: the table has no column '{name}'",
+            help=f"did you mean '{close}'?" if close else f"columns: {', '.join(known)}",
+        )
+
+
+def _of_rows(rule: Rule, condition: str) -> Rule:
+    """Return a rule about single rows, given what holds for those that fail."""
+    return rule._replace(
+        measure=f"count(*) filter (where {condition})", failing=f"select * from {THIS} where {condition}"
+    )
+
+
+def _unique(rule: Rule, names: list[str], manifest: Manifest) -> Rule:
+    if manifest.key and {k.lower() for k in manifest.key} <= {n.lower() for n in names}:
+        return rule  # the key was checked when the parts were made
+    columns = ", ".join(quote(n) for n in names)
+    known = " and ".join(f"{quote(n)} is not null" for n in names)
+    repeated = f"select count(*) as n from {THIS} where {known} group by {columns} having count(*) > 1"
+    failing = (
+        f"select * from {THIS} where {known} qualify count(*) over (partition by {columns}) > 1 order by {columns}"
+    )
+    return rule._replace(measure=f"(select coalesce(sum(n), 0) from ({repeated}))", failing=failing)
+
+
+def _null(said: Sequence[str], manifest: Manifest) -> str:  # noqa: ARG001  all conditions are called alike
+    return " or ".join(f"{quote(n)} is null" for n in said)
+
+
+def _other_value(said: Mapping[str, Any], manifest: Manifest) -> str:
+    column, kind = quote(said["column"]), _kind(said["column"], manifest)
+    return f"{column} not in ({', '.join(_value(v, kind) for v in said['values'])})"
+
+
+def _outside(said: Mapping[str, Any], manifest: Manifest) -> str:  # noqa: ARG001  all conditions are called alike
+    column = quote(said["column"])
+    limits = [(sign, said[word]) for word, sign in (("min", "<"), ("max", ">")) if said.get(word) is not None]
+    return " or ".join(f"{column} {sign} {_value(limit)}" for sign, limit in limits)
+
+
+def _unlike(said: Mapping[str, Any], manifest: Manifest) -> str:  # noqa: ARG001  all conditions are called alike
+    return f"not regexp_matches({quote(said['column'])}::varchar, {literal(said['pattern'])})"
+
+
+_CONDITIONS: dict[str, Callable[[Any, Manifest], str]] = {
+    "not_null": _null,
+    "accepted_values": _other_value,
+    "range": _outside,
+    "regex": _unlike,
+}
+"""What holds for the rows that fail. A null makes it null, and the row passes."""
+
+
+def _orphan(column: str, table: str, there: str) -> str:
+    known = f"select {quote(there)} from {quote(table)} where {quote(there)} is not null"
+    return f"{quote(column)} is not null and {quote(column)} not in ({known})"
+
+
+def _kind(name: str, manifest: Manifest) -> str:
+    return next(c.type for c in manifest.columns if c.name.lower() == name.lower())
+
+
+def _value(value: object, kind: str = "") -> str:
+    """Return a value as SQL; for a column of text every value is text."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return literal(text) if isinstance(value, str) or kind.endswith("string") else text

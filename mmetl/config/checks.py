@@ -1,0 +1,155 @@
+"""What `expect:` of a task may say: one check an item."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+Filled = Annotated[str, StringConstraints(min_length=1)]
+Value = bool | int | float | str
+Bound = int | float | Filled
+Count = Annotated[int, Field(ge=0, strict=True)]
+
+
+def _columns(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Columns = Annotated[
+    tuple[Filled, ...], Field(min_length=1), BeforeValidator(_columns, json_schema_input_type=Filled | list[Filled])
+]
+
+
+class _Strict(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class AcceptedValues(_Strict):
+    """The values that a column may have.
+
+    Attributes:
+        column: the column; null is no value.
+        values: what it may be.
+    """
+
+    column: Filled
+    values: Annotated[tuple[Value, ...], Field(min_length=1)]
+
+
+class _Bounded(_Strict):
+    @model_validator(mode="after")
+    def _some_bound(self) -> Self:
+        low, high = getattr(self, "min", None), getattr(self, "max", None)
+        if low is None and high is None:
+            raise ValueError("it needs 'min' or 'max'")
+        if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+            raise ValueError(f"'min' is {low}, above 'max', which is {high}")
+        return self
+
+
+class Range(_Bounded):
+    """The least and the greatest value of a column, both allowed.
+
+    Attributes:
+        column: the column; nulls pass.
+        min: a number, or text such as a date.
+        max: a number, or text such as a date.
+    """
+
+    column: Filled
+    min: Bound | None = None
+    max: Bound | None = None
+
+
+class Regex(_Strict):
+    """A pattern that the text of a column has in it.
+
+    Attributes:
+        column: the column; nulls pass.
+        pattern: a regular expression as RE2 reads it; `^...$` for the whole text.
+    """
+
+    column: Filled
+    pattern: Filled
+
+
+class RowCount(_Bounded):
+    """How many rows the table may have, both limits allowed.
+
+    Attributes:
+        min: the fewest.
+        max: the most.
+    """
+
+    min: Count | None = None
+    max: Count | None = None
+
+
+class Relationship(_Strict):
+    """A column whose values are all in a column of another task.
+
+    Attributes:
+        column: the column; nulls pass.
+        to: `task.column`.
+    """
+
+    column: Filled
+    to: Annotated[str, StringConstraints(pattern=r"^[^.]+\..+$")]
+
+
+class Freshness(_Strict):
+    """How old the newest time in a column may be, at the moment when the check is evaluated.
+
+    Attributes:
+        column: dates or times; those without a zone are UTC.
+        max_age: a duration such as `12h`.
+    """
+
+    column: Filled
+    max_age: Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?[smhdw]$")]
+
+
+class Check(_Strict):
+    """One check of a table: what is expected of it, and what happens where it is not so.
+
+    Attributes:
+        unique: columns that are different in every row, taken together; rows with a null among them are not compared.
+        not_null: columns that are never null.
+        accepted_values: the values that a column may have.
+        range: the least and the greatest value of a column.
+        regex: a pattern that the text of a column has in it.
+        row_count: how many rows the table may have.
+        relationship: a column whose values are in a column of another task.
+        freshness: how old the newest time in a column may be.
+        sql: a query over the table `this` that must return no row.
+        schema_: column -> type of DuckDB: these columns and no others, in any order.
+        severity: `error` fails the task, and nothing is published; `warn` tells.
+    """
+
+    unique: Columns = ()
+    not_null: Columns = ()
+    accepted_values: AcceptedValues | None = None
+    range: Range | None = None
+    regex: Regex | None = None
+    row_count: RowCount | None = None
+    relationship: Relationship | None = None
+    freshness: Freshness | None = None
+    sql: Filled | None = None
+    schema_: Annotated[dict[Filled, Filled], Field(alias="schema", min_length=1)] = {}
+    severity: Literal["warn", "error"] = "error"
+
+    @model_validator(mode="after")
+    def _one_check(self) -> Self:
+        names = sorted(("schema" if n == "schema_" else n) for n in self.model_fields_set - {"severity"})
+        if not names:
+            raise ValueError("it names no check")
+        if len(names) > 1:
+            raise ValueError(f"it names '{names[0]}' and '{names[1]}'; write each check as an item of its own")
+        return self
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what was written, with names of columns as lists."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
