@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from mmetl.config.schema import Number, Strict, Text, Texts
+from mmetl.utils.memory import MEMORY
 
 
 class Retention(Strict):
@@ -29,6 +30,7 @@ class ProjectFile(Strict):
         name: for people; the folder's name where it is not given.
         root: the folder that all paths are relative to, relative to the file.
         pipelines: globs, relative to `root`, of the pipeline files. `mmetl.yml` itself is never one of them.
+        memory_limit: for the queries of a run together, such as `8GB`; above it they spill to disk. None: 80 % of the machine's.
         retention: what garbage collection keeps.
     """
 
@@ -36,4 +38,5 @@ class ProjectFile(Strict):
     name: Text | None = None
     root: Text = "."
     pipelines: Texts = ("*.yaml", "pipelines/*.yaml")
+    memory_limit: Annotated[str, StringConstraints(pattern=MEMORY)] | None = None
     retention: Retention = Retention()

@@ -121,6 +121,7 @@ class Job:
         scratch: an empty folder for spill files; removed after the task.
         log: the task's log file, line-buffered text.
         threads: how many threads the engine may use (at least 1).
+        memory_limit: how much memory the engine may use before it spills, such as `2000000000B`.
         on_cancel: register a function that interrupts the work; called at a timeout or Ctrl-C, from another thread.
     """
 
@@ -137,6 +138,7 @@ class Job:
     scratch: Path
     log: TextIO
     threads: int = 1
+    memory_limit: str | None = None
     previous: Manifest | None = None
     allow_shrink: bool = False
     view: bool = False

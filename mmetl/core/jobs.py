@@ -25,6 +25,7 @@ from mmetl.core.registry import Registry, load_function
 from mmetl.errors import TaskError
 from mmetl.observability.logs import TaskLog
 from mmetl.utils.hashing import xxh3_hex
+from mmetl.utils.memory import fair_share
 
 
 class _Sources(Mapping[str, Sequence[Path]]):
@@ -65,6 +66,7 @@ class Jobs:
         self.registry = Registry(project.root)
         self.inputs = Inputs(project.store, parts, project.root)
         self._cores = os.cpu_count() or 1
+        self._memory = fair_share(project.settings.memory_limit, options.jobs)
         self._functions: dict[str, Any] = {}
 
     @property
@@ -109,6 +111,7 @@ class Jobs:
             scratch=Path(full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}")),
             log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
             threads=self.threads,
+            memory_limit=self._memory,
             previous=self._previous(node, facts),
             allow_shrink=node.name in self.options.allow_shrink,
             view=detail.view,

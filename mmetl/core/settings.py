@@ -23,6 +23,7 @@ class Settings(NamedTuple):
     pipelines: Sequence[str] = PIPELINES
     retention_days: float = 14
     retention_builds: int = 3
+    memory_limit: str | None = None
 
 
 def read_settings(path: Path) -> Settings:
@@ -30,7 +31,7 @@ def read_settings(path: Path) -> Settings:
     from mmetl.config.loader import load_project
 
     said = load_project(path)
-    return Settings(said.root, said.pipelines, said.retention.days, said.retention.builds)
+    return Settings(said.root, said.pipelines, said.retention.days, said.retention.builds, said.memory_limit)
 
 
 def kept_settings(store: Store, path: Path) -> Settings:

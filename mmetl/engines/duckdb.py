@@ -118,6 +118,7 @@ def session(
         on_cancel: registers a function that interrupts the session.
     """
     tables, files = tables or {}, files or {}
+    scratch.parent.mkdir(parents=True, exist_ok=True)  # DuckDB makes the last folder only, and only when it spills
     connection = duckdb.connect(":memory:", config={"threads": threads, "allow_persistent_secrets": False})
     try:
         opened = Session(connection, {str(path): name for path, name in files.items()})

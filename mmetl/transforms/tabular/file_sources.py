@@ -24,7 +24,9 @@ def read_files(job: Job, params: ReadParams, kind: Format, files: Sequence[Path]
     shown = unpacked(job.scratch, {path: os.path.relpath(path, job.root) for path in files})
     size = sum(path.stat().st_size for path in shown)
     buckets = bucket_count(size, job.previous.buckets if job.previous else None)
-    with session(job.scratch, files=shown, threads=job.threads, on_cancel=job.on_cancel) as db:
+    with session(
+        job.scratch, files=shown, threads=job.threads, memory_limit=job.memory_limit, on_cancel=job.on_cancel
+    ) as db:
         source: CsvSource | None = None
         if kind in {"csv", "tsv"}:
             source = CsvSource(params, "\t" if kind == "tsv" else ",", shown)

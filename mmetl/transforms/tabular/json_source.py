@@ -45,7 +45,7 @@ def json_query(job: Job, shown: Mapping[Path, str], *, lines: bool) -> tuple[str
 def _types(job: Job, shown: Mapping[Path, str], source: str) -> list[tuple[str, str]]:
     """Return the columns of all rows of all files. On one thread: more could meet the columns in another order."""
     everything = "sample_size=-1, maximum_sample_files=2147483647, union_by_name=true"
-    with session(job.scratch, files=shown, on_cancel=job.on_cancel) as db:
+    with session(job.scratch, files=shown, memory_limit=job.memory_limit, on_cancel=job.on_cancel) as db:
         try:
             return db.columns(f"select * from read_json({source}, {everything})")
         except TaskError as error:

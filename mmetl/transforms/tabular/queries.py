@@ -19,7 +19,7 @@ def run_query(job: Job, found: Analysis, memory_limit: str | None, *, reproducib
     Args:
         job: the running task.
         found: what the query is, given the columns of the job's tables.
-        memory_limit: such as `2GB`.
+        memory_limit: such as `2GB`; None: the share of the task.
         reproducible: whether to go down to one thread.
     """
     alone = reproducible and bool([*found.single_thread, *reasons_below(job.inputs.values())])
@@ -27,7 +27,7 @@ def run_query(job: Job, found: Analysis, memory_limit: str | None, *, reproducib
         job.scratch,
         tables=job.inputs,
         threads=1 if alone else job.threads,
-        memory_limit=memory_limit,
+        memory_limit=memory_limit or job.memory_limit,
         canonical=alone,
         on_cancel=job.on_cancel,
     ) as db:

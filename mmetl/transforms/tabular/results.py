@@ -70,7 +70,7 @@ def store_rows(job: Job, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *
     if not job.key:
         check_names(schema.names)
         return Made(write_table(batches, normal, job.parts), columns_of(normal))
-    with session(job.scratch, threads=job.threads, on_cancel=job.on_cancel) as db:
+    with session(job.scratch, threads=job.threads, memory_limit=job.memory_limit, on_cancel=job.on_cancel) as db:
         db.register("__mmetl_rows", pa.RecordBatchReader.from_batches(schema, batches))
         return store_query(job, db, 'from "__mmetl_rows"', schema.names, ordered=False, buckets=buckets)
 

@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope, View
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, QueryError, TaskError
+from mmetl.utils.memory import MEMORY
 from mmetl.utils.text import near
-
-MEMORY = r"^\d+(\.\d+)? ?([KMGT]i?)?B$"
 
 
 class SqlParams(BaseModel):

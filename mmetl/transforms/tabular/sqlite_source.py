@@ -64,7 +64,7 @@ def _goes_on(job: Job, base: Base, last: Any) -> bool:
 def _read_all(con: sqlite3.Connection, job: Job, params: ReadParams, source: Source, last: Any) -> Made:
     kinds = _kinds(con, source, params)
     buckets = _buckets(con, job.previous.buckets if job.previous else None)
-    with session(job.scratch, threads=job.threads, on_cancel=job.on_cancel) as db:
+    with session(job.scratch, threads=job.threads, memory_limit=job.memory_limit, on_cancel=job.on_cancel) as db:
         db.register("__mmetl_rows", _stream(con, source, kinds, ()))
         made = store_query(
             job, db, _typed("__mmetl_rows", params, source), _kept(params, source), ordered=not job.key, buckets=buckets
@@ -92,7 +92,13 @@ def _read_on(
     # A row without a value in the column cannot be told from one that was read before: all of them are read again.
     new = Source(f"{source.sql} where {column} >= ? or {column} is null", source.names, source.declared)
     kinds = _kinds(con, new, params, since)
-    with session(job.scratch, tables={"__mmetl_base": base.table}, threads=job.threads, on_cancel=job.on_cancel) as db:
+    with session(
+        job.scratch,
+        tables={"__mmetl_base": base.table},
+        threads=job.threads,
+        memory_limit=job.memory_limit,
+        on_cancel=job.on_cancel,
+    ) as db:
         db.register("__mmetl_rows", _stream(con, new, kinds, since))
         db.rows(f'create temp table "__mmetl_new" as {_typed("__mmetl_rows", params, new)}')
         if db.columns('from "__mmetl_new"') != db.columns('from "__mmetl_base"'):

@@ -79,6 +79,7 @@ class Write:
                 tables={"input": table},
                 writes=[temp],
                 threads=1 if alone else job.threads,
+                memory_limit=job.memory_limit,
                 canonical=alone,
                 on_cancel=job.on_cancel,
             ) as db:

@@ -13,7 +13,8 @@ from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, QueryError, TaskError
 from mmetl.transforms.tabular.builders.pieces import Expression, Named, Query, query
-from mmetl.transforms.tabular.sql import MEMORY, exact_columns
+from mmetl.transforms.tabular.sql import exact_columns
+from mmetl.utils.memory import MEMORY
 from mmetl.utils.text import near
 
 ROW = "__mmetl_row"  # a table by this name is, as a value, its row; no column is called so
