@@ -17,6 +17,7 @@ from mmetl.core.builds import Build, current_build, earlier_build, manifest_of
 from mmetl.core.project import Project
 from mmetl.engines.packages import require
 from mmetl.errors import UsageError
+from mmetl.utils.text import quote
 
 Kind = Literal["added", "changed", "removed"]
 NUMBERS = ("int", "uint", "halffloat", "float", "double", "decimal")
@@ -173,7 +174,7 @@ def _whole(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     shared = {n: t for n, t in new.items() if n in old}
 
     def bag(table: str) -> str:
-        return f"select {', '.join(f'{_value(table, n, old, new)} as {_quote(n)}' for n in shared)} from {table}"
+        return f"select {', '.join(f'{_value(table, n, old, new)} as {quote(n)}' for n in shared)} from {table}"
 
     empty = f"{_struct('t', shared)}"
     return f"""
@@ -186,17 +187,11 @@ def _whole(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 
 def _value(table: str, column: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
     """Return a column such that both tables' can be compared: as text where a number has become something else."""
-    name = f"{table}.{_quote(column)}"
+    name = f"{table}.{quote(column)}"
     types = old[column], new[column]
     alike = types[0] == types[1] or all(t.startswith(NUMBERS) for t in types)
     return name if alike else f"cast({name} as varchar)"
 
 
 def _struct(table: str, columns: Iterable[str]) -> str:
-    return f"struct_pack({', '.join(f'{_quote(n)} := {table}.{_quote(n)}' for n in columns)})"
-
-
-def _quote(name: str) -> str:
-    from mmetl.engines.duckdb import quote
-
-    return quote(name)
+    return f"struct_pack({', '.join(f'{quote(n)} := {table}.{quote(n)}' for n in columns)})"

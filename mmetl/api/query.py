@@ -160,7 +160,7 @@ def _families(project: Project, found: list[_View], tasks: list[str]) -> Iterato
 
 def _qualified(views: list[_View], sql: str) -> Iterator[str]:
     """Yield the statements that make `pipeline.task` a name too, for the pipelines that the query mentions."""
-    from mmetl.engines.duckdb import quote
+    from mmetl.utils.text import quote
 
     words = set(_WORD.findall(sql.lower()))
     for pipeline in dict.fromkeys(v.pipeline for v in views):

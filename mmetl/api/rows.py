@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 
-class Rows:
+class Rows(ABC):
     """Something that has rows. What it is made of is read when it is asked for, each time anew."""
 
+    @abstractmethod
     def to_arrow(self) -> pa.Table:
         """Return the rows as a pyarrow Table."""
-        raise NotImplementedError
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame. Raises MissingError if pandas is not installed."""

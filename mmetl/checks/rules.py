@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 from mmetl.contracts.artifact import Column, Manifest
-from mmetl.engines.duckdb import literal, quote
+from mmetl.engines.duckdb import literal
 from mmetl.errors import TaskError
-from mmetl.utils.text import near
+from mmetl.utils.text import near, quote
 
 THIS = "this"
 """The table under check, in all SQL of checks."""

@@ -9,6 +9,7 @@ from mmetl.contracts.artifact import Column, Fingerprint, Manifest
 from mmetl.contracts.plan import TaskDetail
 from mmetl.contracts.transform import Input, Made, View
 from mmetl.errors import TaskError
+from mmetl.utils.text import quote
 
 UNKNOWN = "unknown"
 """The type of a column that members have in different types: the engine finds a common one."""
@@ -47,7 +48,7 @@ def view_manifest(detail: TaskDetail, made: Made, manifest_of: Callable[[str], F
     unions = []
     for alias, members in detail.families.items():
         inputs |= {_name(alias, n): manifest_of(task) for n, (task, _) in enumerate(members)}
-        unions.append(f"{_quote(alias)} as not materialized ({_union(alias, [values for _, values in members])})")
+        unions.append(f"{quote(alias)} as not materialized ({_union(alias, [values for _, values in members])})")
     sql = f"with {', '.join(unions)} select * from (\n{made.view}\n)" if unions else made.view
     return Manifest("view", columns=made.columns, sql=sql, inputs=tuple(sorted(inputs.items())))
 
@@ -60,7 +61,7 @@ def _union(alias: str, members: Sequence[Mapping[str, Any]]) -> str:
     kinds = {name: {type(values[name]) for values in members} for name in members[0]}
     return " union all by name ".join(
         f"select {', '.join(_literal(v, name, kinds[name]) for name, v in values.items())}, *"
-        f" from {_quote(_name(alias, n))}"
+        f" from {quote(_name(alias, n))}"
         for n, values in enumerate(members)
     )
 
@@ -68,8 +69,4 @@ def _union(alias: str, members: Sequence[Mapping[str, Any]]) -> str:
 def _literal(value: Any, name: str, kinds: set[type]) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     kind = _TYPES[type(value)][0] if len(kinds) == 1 else "varchar"
-    return f"cast('{text.replace(chr(39), chr(39) * 2)}' as {kind}) as {_quote(name)}"
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"cast('{text.replace(chr(39), chr(39) * 2)}' as {kind}) as {quote(name)}"

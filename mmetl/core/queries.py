@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from mmetl.contracts.plan import Plan, TaskDetail
 from mmetl.core.project import Project
 from mmetl.core.registry import Registry
+from mmetl.utils.text import quote
 
 _NOTE = "may run on one thread: "
 
@@ -55,9 +56,9 @@ def _fused(registry: Registry, details: dict[str, TaskDetail], name: str) -> str
     tables = []
     for alias, task in detail.inputs.items():
         if details[task].view:
-            tables.append(f"{_quote(alias)} as not materialized (\n{_fused(registry, details, task)}\n)")
+            tables.append(f"{quote(alias)} as not materialized (\n{_fused(registry, details, task)}\n)")
         elif alias != task:
-            tables.append(f"{_quote(alias)} as not materialized (from {_quote(task)})")
+            tables.append(f"{quote(alias)} as not materialized (from {quote(task)})")
     return f"with {', '.join(tables)}\nselect * from (\n{text}\n)" if tables else text
 
 
@@ -68,7 +69,3 @@ def _reasons(details: dict[str, TaskDetail], name: str) -> Iterator[str]:
     for task in detail.inputs.values():
         if details[task].view:
             yield from _reasons(details, task)
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

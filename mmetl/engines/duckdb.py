@@ -16,6 +16,7 @@ import pyarrow as pa
 from mmetl.cache.arrow_types import arrow_schema
 from mmetl.contracts.transform import Input, Table
 from mmetl.errors import TaskError, Where
+from mmetl.utils.text import quote
 
 BATCH_ROWS = 8192  # small, so that a batch of long documents stays far below Arrow's 2 GB for one column
 DUCKDB_2 = duckdb.__version__ >= "2"
@@ -145,15 +146,6 @@ def leaves(inputs: Iterable[Input]) -> Iterator[Table]:
             yield found
         else:
             yield from leaves(found.inputs.values())
-
-
-def quote(name: str) -> str:
-    """Return an identifier as SQL.
-
-    >>> quote("from")
-    '"from"'
-    """
-    return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: object) -> str:

@@ -55,3 +55,12 @@ def either(words: Iterable[str]) -> str:
     """
     listed = list(dict.fromkeys(words))
     return " or ".join([", ".join(listed[:-1]), listed[-1]]) if len(listed) > 1 else "".join(listed)
+
+
+def quote(name: str) -> str:
+    """Return an identifier as SQL.
+
+    >>> quote("from")
+    '"from"'
+    """
+    return '"' + name.replace('"', '""') + '"'

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from mmetl.cache.arrow_types import normal_schema
 from mmetl.cache.tables import cast
-from mmetl.engines.duckdb import Session, file_list, quote
+from mmetl.engines.duckdb import Session, file_list
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.schemas import Group
+from mmetl.utils.text import quote
 
 _FILE_MAGIC = b"ARROW1"
 

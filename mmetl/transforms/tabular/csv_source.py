@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from mmetl.engines.duckdb import Session, file_list, literal, literals, quote
+from mmetl.engines.duckdb import Session, file_list, literal, literals
 from mmetl.errors import TaskError, Where
 from mmetl.transforms.tabular.csv_quotes import PIECE_BYTES, quotes_of
 from mmetl.transforms.tabular.read import ReadParams
 from mmetl.transforms.tabular.schemas import check_case, check_same
+from mmetl.utils.text import quote
 
 _DOUBLE = r"-?(0|[1-9]\d*)(\.\d+([eE][+-]?\d+)?|[eE][+-]?\d+)"
 _DATE = r"\d{4}-\d\d-\d\d"

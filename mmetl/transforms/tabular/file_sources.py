@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmetl.cache.buckets import bucket_count
 from mmetl.contracts.transform import Job, Made
-from mmetl.engines.duckdb import Session, quote, session
+from mmetl.engines.duckdb import Session, session
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.arrow_source import arrow_groups, parquet_groups
 from mmetl.transforms.tabular.csv_source import CsvSource, csv_error
@@ -17,6 +17,7 @@ from mmetl.transforms.tabular.packed import unpacked
 from mmetl.transforms.tabular.read import Format, ReadParams
 from mmetl.transforms.tabular.results import no_column, store_query
 from mmetl.transforms.tabular.schemas import one_query
+from mmetl.utils.text import quote
 
 
 def read_files(job: Job, params: ReadParams, kind: Format, files: Sequence[Path]) -> Made:

@@ -8,8 +8,9 @@ from pathlib import Path
 from mmetl.cache.arrow_types import normal_schema
 from mmetl.cache.tables import ParquetRows, cast
 from mmetl.contracts.artifact import Manifest
-from mmetl.engines.duckdb import Session, literal, quote
+from mmetl.engines.duckdb import Session, literal
 from mmetl.transforms.tabular.results import no_column
+from mmetl.utils.text import quote
 
 
 def write_csv(

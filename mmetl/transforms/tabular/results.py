@@ -10,9 +10,9 @@ from mmetl.cache.arrow_types import columns_of, normal_schema
 from mmetl.cache.buckets import bucket_count, bucket_sql
 from mmetl.cache.tables import BUCKET, SHOWN_KEYS, null_key, repeated_key, unique, write_table
 from mmetl.contracts.transform import Job, Made
-from mmetl.engines.duckdb import Session, leaves, quote, session
+from mmetl.engines.duckdb import Session, leaves, session
 from mmetl.errors import TaskError
-from mmetl.utils.text import near
+from mmetl.utils.text import near, quote
 
 
 def store_query(

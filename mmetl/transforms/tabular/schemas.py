@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from mmetl.engines.duckdb import quote
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.read import ReadParams
+from mmetl.utils.text import quote
 
 SHOWN_FILES = 10
 TEXT = "VARCHAR"

@@ -14,13 +14,13 @@ import pyarrow as pa
 
 from mmetl.cache.buckets import bucket_count
 from mmetl.contracts.transform import Base, Job, Made
-from mmetl.engines.duckdb import quote, session
+from mmetl.engines.duckdb import session
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.read import ReadParams, Watermark
 from mmetl.transforms.tabular.results import check_names, no_column, store_query
 from mmetl.transforms.tabular.watermark import last_of, start_of
 from mmetl.utils.shrink import has_shrunk
-from mmetl.utils.text import near
+from mmetl.utils.text import near, quote
 
 BATCH_ROWS = 8192
 EXACT = 2**53  # up to here a float holds every integer

@@ -6,9 +6,9 @@ import datetime as dt
 import sqlite3
 from typing import Any
 
-from mmetl.engines.duckdb import quote
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.read import Watermark
+from mmetl.utils.text import quote
 
 _KINDS = {"integer": "numbers", "real": "numbers", "text": "text", "blob": "bytes"}
 

@@ -115,7 +115,7 @@ class Builder:
 
 def lists(columns: Iterable[str]) -> str:
     """Return columns as SQL."""
-    from mmetl.engines.duckdb import quote
+    from mmetl.utils.text import quote
 
     return ", ".join(quote(c) for c in columns)
 
