@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmetl.cache.arrow_types import arrow_schema
+from mmetl.cache.encodings import FORMAT, encodings
 from mmetl.contracts.artifact import Part
 from mmetl.contracts.transform import Parts, Table
 from mmetl.errors import TaskError
@@ -25,14 +26,6 @@ PART_BYTES = 64 << 20
 PART_ROW_GROUPS = 8
 READ_ROWS = 16_384
 SHOWN_KEYS = 3
-
-_PARQUET: dict[str, Any] = {
-    "version": "2.6",
-    "compression": "zstd",
-    "compression_level": 3,
-    "data_page_version": "1.0",
-    "store_schema": True,  # else a list of fixed size and a time zone would not come back
-}
 
 
 class ParquetRows:
@@ -83,11 +76,12 @@ class ParquetRows:
         self.close()
         return rows
 
-    def open(self, path: Any) -> None:
-        """Open the file, even if no row follows."""
+    def open(self, path: Any, first: pa.Table | None = None) -> None:
+        """Open the file, even if no row follows; its columns are encoded as suits the first rows."""
         if self._writer is None:
             self._sink = pa.OSFile(str(path()), "wb")
-            self._writer = pq.ParquetWriter(self._sink, self.schema, **_PARQUET)
+            chosen = encodings(first) if first is not None else {}
+            self._writer = pq.ParquetWriter(self._sink, self.schema, **FORMAT, **chosen)
 
     def close(self) -> None:
         """Close what is open, whole or not."""
@@ -97,8 +91,8 @@ class ParquetRows:
             sink.close()
 
     def _write_group(self, path: Any) -> None:
-        self.open(path)
         group = pa.concat_tables(self._waiting).combine_chunks()
+        self.open(path, group)
         self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         self._writer.write_table(group, row_group_size=group.num_rows)
         self.rows += group.num_rows

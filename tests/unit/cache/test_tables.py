@@ -78,6 +78,12 @@ def test_batches_do_not_matter(parts: Parts, cuts: list[int], group_rows: int, g
         assert written(rows, cuts, parts) == written(rows, [], parts)
 
 
+def test_encodings_do_not_depend_on_batches(parts: Parts) -> None:
+    """They are chosen by the first row group of a part, which is the same however the rows arrive."""
+    rows = pa.table({"id": list(range(250_000)), "s": [f"{n % 9}" for n in range(250_000)]})
+    assert written(rows, [1, 2_000, 130_000], parts) == written(rows, [], parts)
+
+
 def test_parts_end_after_eight_row_groups_or_many_bytes(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables_module, "ROW_GROUP_ROWS", 10)
     rows = pa.table({"a": list(range(205))})
