@@ -118,6 +118,12 @@ class PartStore:
             raise
         self._note(part)
 
+    def move_out(self, temp: Path, part: Part) -> None:
+        """Move a finished temporary file, of which no part is kept, to the place of an output."""
+        self.folder(os.path.dirname(part.path))
+        os.rename(temp, self.files.full(part.path))
+        self._note(part)
+
     def mend_mode(self, part: Part) -> None:
         """Make an output file that has the right bytes executable or not, as it was written."""
         _set_executable(self.files.full(part.path), part.executable)

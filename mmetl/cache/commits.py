@@ -12,6 +12,7 @@ from mmetl.cache.artifacts import sync
 from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.stat_cache import write_files
 from mmetl.cache.store import Store
+from mmetl.cache.unfinished import forget_unfinished
 from mmetl.cache.watermarks import set_watermark
 from mmetl.contracts.artifact import Fingerprint
 
@@ -19,8 +20,10 @@ GROUP_S = 0.025  # a group is written so soon after its first task; with the syn
 HANDOVER_S = 0.005  # how long a durable group waits for a thread that comes by
 BEAT_S = 1.0  # how often a running process shows that it is alive
 TASK_COLUMNS = (
-    "pipeline, task, state, recipe, inputs, outputs, manifest, parts, built_ms, run_id, input_list, output_list"
+    "pipeline, task, state, recipe, inputs, outputs, manifest, parts, built_ms, run_id, quarantine, items,"
+    " input_list, output_list"
 )
+BUILD_COLUMNS = "key, recipe, manifest, watermark, pipeline, task, made_ms, used_ms, quarantine, items"
 
 
 class Commit(NamedTuple):
@@ -28,10 +31,13 @@ class Commit(NamedTuple):
 
     Attributes:
         record: the row of `tasks` without its lists; None leaves the row as it is.
-        lists: what the task read and wrote, as two JSON objects path -> fingerprint.
+        lists: fingerprints of the further manifests (quarantine, items; empty: none), then what the task read and
+            wrote, as two JSON objects path -> fingerprint.
         failed: instead of a record: the row, if there is one, is marked as failed.
         build: the row of `builds`; None keeps the result out of the index.
         manifest: (fingerprint, body) of the manifest.
+        beside: the same of further manifests of the build: rows that were set aside, items.
+        basis: of an item-wise task: what it noted as finished while it ran goes with the commit.
         watermark: how far an incremental read got; moves with the record.
         task_run: the row of `task_runs`.
         files: absolute paths that must be durable before the rows are.
@@ -41,9 +47,11 @@ class Commit(NamedTuple):
     task: str
     task_run: Sequence[Any]
     record: Sequence[Any] | None = None
-    lists: tuple[str, str] = ("{}", "{}")
+    lists: tuple[str, str, str, str] = ("", "", "{}", "{}")
     build: Sequence[Any] | None = None
     manifest: tuple[Fingerprint, str] | None = None
+    beside: Sequence[tuple[Fingerprint, str]] = ()
+    basis: Fingerprint = ""
     watermark: Any = None
     files: Sequence[str] = ()
     failed: bool = False
@@ -153,19 +161,24 @@ class _Group(NamedTuple):
 def write_group(db: sqlite3.Connection, group: Sequence[Commit]) -> None:
     """Write the rows of several finished tasks."""
     db.executemany(
-        f"insert or replace into tasks ({TASK_COLUMNS}) values ({_marks(12)})",
+        f"insert or replace into tasks ({TASK_COLUMNS}) values ({_marks(14)})",
         [(c.pipeline, *c.record, *c.lists) for c in group if c.record],
     )
     db.executemany(
         "update tasks set state = 'failed' where pipeline = ? and task = ?",
         [(c.pipeline, c.task) for c in group if c.failed],
     )
-    db.executemany(f"insert or replace into builds values ({_marks(8)})", [c.build for c in group if c.build])
-    db.executemany("insert or ignore into manifests values (?, ?)", [c.manifest for c in group if c.manifest])
-    db.executemany(f"insert or replace into task_runs values ({_marks(9)})", [c.task_run for c in group])
+    db.executemany(
+        f"insert or replace into builds ({BUILD_COLUMNS}) values ({_marks(10)})", [c.build for c in group if c.build]
+    )
+    manifests = [m for c in group if c.manifest for m in (c.manifest, *c.beside)]
+    db.executemany("insert or ignore into manifests values (?, ?)", manifests)
+    db.executemany(f"insert or replace into task_runs values ({_marks(10)})", [c.task_run for c in group])
     for c in group:
         if c.record and c.watermark is not None and c.manifest:
             set_watermark(db, c.pipeline, c.task, c.manifest[0], c.watermark)
+        if c.basis:
+            forget_unfinished(db, c.basis)
 
 
 def invalidate(db: sqlite3.Connection, pipeline: str, tasks: Sequence[str]) -> None:

@@ -9,6 +9,8 @@ UNFINISHED = f"{PARTS}/unfinished"
 """Parts being written; what a killed run leaves there is swept by the next."""
 REPLACED = f"{STATE_DIR}/replaced"
 """Files that mmETL did not write and that lay in the place of an output."""
+WRITING = f"{STATE_DIR}/writing"
+"""What is about to be written into output folders: after a kill the next run knows these files for ours."""
 SCRATCH = f"{STATE_DIR}/scratch"
 LOGS = f"{STATE_DIR}/logs"
 

@@ -53,6 +53,19 @@ def matches(path: str, pattern: str) -> bool:
     return path.split("/", 1)[0] != STATE_DIR and _regex(pattern).fullmatch(path) is not None
 
 
+def reaches(folder: str, pattern: str) -> bool:
+    """Tell whether a pattern may stand for files inside a folder (with a slash at its end)."""
+    names, parts = folder.rstrip("/").split("/"), pattern.split("/")
+    for n, name in enumerate(names):
+        if n >= len(parts):
+            return False
+        if parts[n] == "**":
+            return True
+        if _regex(parts[n]).fullmatch(name) is None:
+            return False
+    return len(parts) > len(names)
+
+
 def _walk(bounds: _Bounds, folder: str, parts: list[str], found: list[str], above: tuple[str, ...]) -> None:
     """Add the files below `base/folder` that match the remaining pattern parts."""
     here = os.path.join(bounds.base, folder) if folder else bounds.base

@@ -40,6 +40,13 @@ def _no_leftovers(db: sqlite_utils.Database) -> None:
     db.execute("drop table leftovers")
 
 
+@migrations(name="0004_items")
+def _items(db: sqlite_utils.Database) -> None:
+    """Make what rows that are set aside and item-wise tasks need."""
+    for sql in ITEMS:
+        db.execute(sql)
+
+
 CORE = (
     """
     create table tasks (            -- the last success of each task
@@ -91,4 +98,17 @@ RUNS = (
     ) without rowid""",
     "create table events (id integer primary key, run_id text, at_ms integer, kind text, task text, data text)",
     "create index events_run on events (run_id)",
+)
+
+ITEMS = (
+    # Further manifests of a build, by fingerprint; empty: it has none.
+    "alter table tasks add column quarantine text default ''",
+    "alter table tasks add column items text default ''",
+    "alter table builds add column quarantine text default ''",
+    "alter table builds add column items text default ''",
+    "alter table task_runs add column counts text default '{}'",  # JSON {word: number of items}
+    """
+    create table unfinished (       -- units that a task has finished before it has finished itself (see contracts.items)
+        basis text, input text, body text, made_ms integer, primary key (basis, input)
+    ) without rowid""",
 )

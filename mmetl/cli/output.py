@@ -112,6 +112,7 @@ def task_json(t: TaskRun) -> dict[str, Any]:
         "rows": t.rows,
         "seconds": round(t.seconds, 3),
         "error": t.error or None,
+        **({"items": dict(t.counts)} if t.counts else {}),
     }
 
 
@@ -140,4 +141,10 @@ def task_line(t: TaskRun) -> Sequence[str]:
     """Return one task as columns."""
     amount = count(t.rows, "row") if t.rows else size(t.size_bytes) if t.size_bytes else ""
     seconds = f"{t.seconds:.2f} s" if t.seconds else ""
-    return (t.outcome, t.task, amount, seconds, t.error or "; ".join(t.reasons))
+    return (t.outcome, t.task, amount, seconds, _told(t))
+
+
+def _told(t: TaskRun) -> str:
+    """Return what a line says of a task: its error, or how many items changed, and why it ran."""
+    counts = ", ".join(f"{n:,} {word}" for word, n in t.counts.items() if n)
+    return t.error or "; ".join(filter(None, (counts, *t.reasons)))

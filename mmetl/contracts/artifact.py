@@ -10,7 +10,7 @@ Fingerprint = str
 
 MANIFEST_FORMAT = 1
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Part(NamedTuple):
@@ -86,7 +86,7 @@ class Manifest(NamedTuple):
             body["inputs"] = self.inputs
         else:
             body["files"] = [[p.path, p.fingerprint, p.size_bytes, int(p.executable)] for p in self.parts]
-        return _encode(body) + "\n"
+        return encode(body) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:

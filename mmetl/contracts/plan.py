@@ -23,6 +23,7 @@ class TaskNode(NamedTuple):
         globs: patterns read, relative to the project.
         optional: paths read where they exist; an empty file counts as none.
         outputs: paths written, relative to the project.
+        folder: a folder that only this task writes into, with a slash at its end; which files is known when it has run.
         always: run whenever asked, whatever is fresh.
         max_age_s: run again after so many seconds; None never.
     """
@@ -37,6 +38,7 @@ class TaskNode(NamedTuple):
     outputs: Sequence[str] = ()
     always: bool = False
     max_age_s: float | None = None
+    folder: str = ""
 
 
 class Plan(NamedTuple):

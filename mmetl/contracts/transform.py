@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TextIO, TypeVar, runtime_checkable
 
 from mmetl.contracts.artifact import Column, Manifest, Part
+from mmetl.contracts.items import ItemIndex
 
 Promise = Literal["pure", "watermark", "append"]
 """`pure`: an incremental run equals a run from scratch. `watermark`: rows older than the lookback are not read again."""
@@ -39,6 +40,7 @@ class Declaration:
         sources: files read, as paths or globs relative to the project.
         optional: files read where they exist; an empty one counts as none (the journal beside a SQLite file).
         outputs: files written, as paths relative to the project.
+        folder: a folder that nobody else writes into, whose files are known when the task has run; see `Made.files`.
         functions: project functions called, as `module:qualname`; their code counts in the recipe.
         recipe: canonical forms that take the place of params of the same name in the recipe (canonical SQL).
         notes: sentences for `dry-run`, such as why a query runs on one thread.
@@ -57,6 +59,7 @@ class Declaration:
     promise: Promise = "pure"
     named_inputs: bool = True
     arguments: tuple[str, ...] | None = None
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,10 @@ class Made:
         buckets: how many buckets the key was cut into.
         watermark: how far the read got (a JSON value); None unless it is incremental.
         view: instead of parts: the canonical SQL of a view.
+        quarantine: the rows that were set aside, a table without a key whose column `_error` says why; None: none.
+        items: of an item-wise transform: what each part was made of, and its items.
+        files: instead of a table: path inside the declared folder -> the finished temporary file (see `Parts.temp`).
+        counts: how many items were added, changed and so on; what `status` shows.
     """
 
     parts: tuple[Part, ...]
@@ -162,6 +169,10 @@ class Made:
     buckets: int = 1
     watermark: Any = None
     view: str = ""
+    quarantine: Manifest | None = None
+    items: ItemIndex | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 @runtime_checkable

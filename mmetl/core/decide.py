@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import xxhash
@@ -124,6 +124,10 @@ class Facts:
         self.records[record.task] = record
         self._lists[record.task] = lists
 
+    def suppose(self, task: str, lists: Lists) -> None:
+        """Let a task's last success have read and written other things."""
+        self._lists[task] = lists
+
     def manifest(self, task: str) -> Fingerprint:
         """Return the fingerprint of a task's current manifest; MISSING if it has none, or was cleaned."""
         record = self.records.get(task)
@@ -147,7 +151,18 @@ class Facts:
 
     def sources(self, node: TaskNode, listed: Iterable[str]) -> list[str]:
         """Return those of the listed files that a task may read."""
-        return [p for p in listed if p not in node.outputs and not (self.leftovers and self._is_left(p))]
+        own = node.folder
+        return [
+            p
+            for p in listed
+            if p not in node.outputs and not (own and p.startswith(own)) and not (self.leftovers and self._is_left(p))
+        ]
+
+    def written(self, node: TaskNode) -> Sequence[str]:
+        """Return the files that a task writes: those declared, and those that its last success wrote into its folder."""
+        if not node.folder:
+            return node.outputs
+        return [*node.outputs, *(p for p in self.lists(node.name).outputs if p.startswith(node.folder))]
 
     def _is_left(self, path: str) -> bool:
         left = self.leftovers.get(path)
@@ -166,10 +181,11 @@ class Facts:
     def outputs(self, node: TaskNode) -> Fingerprint:
         """Return one fingerprint over the files that a task writes."""
         seen = self.files.seen
-        prints = [seen[p] for p in node.outputs]
+        paths = node.outputs if not node.folder else self.written(node)
+        prints = [seen[p] for p in paths]
         executable = self.files.executable
-        if executable and not executable.isdisjoint(node.outputs):
-            prints = [mark_executable(seen[p]) if p in executable else seen[p] for p in node.outputs]
+        if executable and not executable.isdisjoint(paths):
+            prints = [mark_executable(seen[p]) if p in executable else seen[p] for p in paths]
         return xxhash.xxh3_128_hexdigest("\n".join(prints).encode())
 
 
@@ -182,7 +198,7 @@ def observe(nodes: Iterable[TaskNode], facts: Facts) -> None:
     records = facts.records
     for node in nodes:
         paths += node.files
-        paths += node.outputs
+        paths += node.outputs if not node.folder else facts.written(node)
         paths += node.optional
         for glob in node.globs:
             if glob not in facts.listings:
@@ -350,7 +366,7 @@ def _output_reasons(node: TaskNode, record: Record, facts: Facts) -> list[Reason
     seen = facts.files.seen
     lists, executable = facts.lists(node.name), facts.files.executable
     found = []
-    for path in node.outputs:
+    for path in facts.written(node):
         now, then = seen.get(path, MISSING), lists.outputs.get(path)
         if now == MISSING and (then is not None or record.recipe == node.recipe):
             found.append(Reason("output_missing", path, then))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel
@@ -33,6 +34,7 @@ class Draft:
     sources: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    folder: str = ""
     after: list[str] = field(default_factory=list)
     whole: dict[str, str] = field(default_factory=dict)
     related: dict[str, str] = field(default_factory=dict)
@@ -57,4 +59,20 @@ class Draft:
             self.outputs,
             self.spec.always,
             self.spec.max_age,
+            self.folder,
         )
+
+
+def folder_clashes(drafts: Mapping[str, Draft]) -> Iterator[tuple[str, str, str]]:
+    """Yield (folder, one task, the other) where another task writes into an output folder, once for each folder's task."""
+    written: dict[str, str] = {}
+    for name, draft in drafts.items():
+        written.update((p, name) for p in draft.outputs)
+    for name, draft in drafts.items():
+        if not draft.folder:
+            continue
+        for path, other in written.items():
+            if other != name and (path.startswith(draft.folder) or draft.folder.startswith(f"{path.rstrip('/')}/")):
+                yield min(path, draft.folder, key=len), other, name
+                break
+        written.setdefault(draft.folder, name)

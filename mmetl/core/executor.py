@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmetl.cache.artifacts import (
@@ -23,12 +23,14 @@ from mmetl.cache.layout import log_path, part_path
 from mmetl.cache.lock import RunLock
 from mmetl.cache.plans import plan_files
 from mmetl.contracts.artifact import Fingerprint, Manifest
+from mmetl.contracts.items import ItemIndex
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
 from mmetl.core.checking import check_made
 from mmetl.core.deadline import Cancellation, deadline, deaf
 from mmetl.core.decide import Facts, Lists, Record, listing_now
 from mmetl.core.families import view_manifest
+from mmetl.core.folders import place, publish, strangers
 from mmetl.core.guards import refuse_missing, refuse_shrunk, refuse_unusable
 from mmetl.core.jobs import Jobs
 from mmetl.core.keep import tidy
@@ -37,7 +39,7 @@ from mmetl.core.options import RunOptions
 from mmetl.core.placing import in_yaml
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
-from mmetl.core.restore import AGAIN, find_build
+from mmetl.core.restore import AGAIN, find_build, parts_of
 from mmetl.core.sources import CodeWatch
 from mmetl.core.why import in_detail
 from mmetl.errors import MmetlError, TaskError
@@ -54,6 +56,7 @@ from mmetl.observability.runs import (
     write_event,
     write_task_runs,
 )
+from mmetl.utils.hashing import xxh3_hex
 from mmetl.utils.orphans import RUN_VARIABLE, end_orphans
 from mmetl.utils.time import now_ms
 
@@ -192,7 +195,9 @@ class Executor:
         else:
             seconds = time.perf_counter() - started
             manifest = done.manifest
-            result = TaskRun(node.name, done.outcome, why, manifest.rows, manifest.size_bytes, seconds, done.warning)
+            size = manifest.size_bytes
+            counts = done.all_counts
+            result = TaskRun(node.name, done.outcome, why, manifest.rows, size, seconds, done.warning, counts)
             self._commit_success(plan, node, facts, done, result)
             facts.settled.add(node.name)
         finally:
@@ -246,9 +251,14 @@ class Executor:
             manifest=manifest,
             digest=digest,
             inputs=inputs,
+            quarantine=made.quarantine if made else None,
+            items=made.items if made else None,
+            counts=made.counts if made else {},
             watermark=made.watermark if made else None,
             changed=tuple(changed),
-            warning=f"{changed[0]} changed while it ran; it will run again" if changed else "",
+            warning=f"{changed[0]} changed while it ran; it will run again"
+            if changed
+            else strangers(node, facts, manifest),
         )
 
     def _checked(self, plan: Plan, node: TaskNode, facts: Facts, done: _Done, log: TaskLog) -> _Done:
@@ -275,20 +285,25 @@ class Executor:
         found = find_build(self.project, key) if key in self._indexed else None
         if found is None:
             return None
-        manifest, watermark = found
+        manifest, quarantine, items, watermark = found
         files = facts.files
-        files.observe(part_path(p.fingerprint) for p in manifest.parts)
+        files.observe(part_path(p.fingerprint) for p in found.parts)
+        if not all(self.parts.has(p.fingerprint) for p in found.parts[len(manifest.parts) :]):
+            return None
         for part in self.parts.missing(manifest):
             if not part.path or files.again(part.path) != part.fingerprint:
                 return None
             self.parts.keep(part.path, part)
+        if node.folder:
+            place(self.parts, node, facts, manifest)
+            return _Done("restored", manifest, digest, inputs, watermark, warning=strangers(node, facts, manifest))
         for part in manifest.parts:
             if part.path and files.again(part.path) != part.fingerprint:
                 self._make_room(node, facts, part.path)
                 self.parts.write_out(part)
             elif part.path and (part.path in files.executable) != part.executable:
                 self.parts.mend_mode(part)
-        return _Done("restored", manifest, digest, inputs, watermark)
+        return _Done("restored", manifest, digest, inputs, quarantine, items, watermark=watermark)
 
     def _make_room(self, node: TaskNode, facts: Facts, path: str) -> None:
         """Keep a file that mmETL did not write, or that somebody changed since, before its place is written."""
@@ -355,6 +370,8 @@ class Executor:
         return self._watched[plan.key]
 
     def _manifest(self, node: TaskNode, facts: Facts, detail: TaskDetail, made: Made | None) -> Manifest:
+        if made is not None and node.folder:
+            return publish(self.parts, node, facts, made.files, cached=detail.cache)
         if made is not None and made.view:
             return view_manifest(detail, made, facts.manifest)
         if made is not None:
@@ -371,14 +388,19 @@ class Executor:
         outputs = {p.path: p.fingerprint for p in manifest.parts if p.path}
         executable = frozenset(p.path for p in manifest.parts if p.executable)
         cached = self._detail(plan, node.name).cache
-        kept = manifest.parts if cached or manifest.kind != "files" else ()
+        beside = [b.to_json() for b in (done.quarantine, done.items) if b]
+        named = {b: xxh3_hex(b.encode()) for b in beside}
+        quarantine = named[done.quarantine.to_json()] if done.quarantine else ""
+        items = named[done.items.to_json()] if done.items else ""
+        made = manifest.parts if cached or manifest.kind != "files" else ()
+        kept = parts_of(manifest._replace(parts=made), done.quarantine, done.items)
         now = now_ms()
         record = Record(
             node.name,
             "changed" if done.changed else "done",
             node.recipe,
             done.digest if not done.changed else "",
-            combine(mark_executable(outputs[p]) if p in executable else outputs[p] for p in node.outputs),
+            combine(mark_executable(outputs[p]) if p in executable else outputs[p] for p in outputs),
             fingerprint,
             " ".join(dict.fromkeys(p.fingerprint for p in kept)),
             now,
@@ -394,6 +416,8 @@ class Executor:
             node.name,
             now,
             now,
+            quarantine,
+            items,
         )
         full = facts.files.full
         self._committer.submit(
@@ -402,9 +426,11 @@ class Executor:
                 node.name,
                 task_run_row(self.run_id, plan.pipeline, result),
                 record,
-                (json.dumps(done.inputs), json.dumps(outputs)),
+                (quarantine, items, json.dumps(done.inputs), json.dumps(outputs)),
                 None if done.changed or not cached else build,
                 (fingerprint, body),
+                [(named[b], b) for b in beside],
+                done.items.basis if done.items else "",
                 done.watermark,
                 [*(full(p) for p in outputs), *(full(part_path(p.fingerprint)) for p in kept)],
             )
@@ -428,9 +454,18 @@ class _Done:
     manifest: Manifest
     digest: Fingerprint  # of the inputs, taken before the action
     inputs: Mapping[str, Fingerprint]
+    quarantine: Manifest | None = None
+    items: ItemIndex | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
     watermark: Any = None
     changed: tuple[str, ...] = ()
     warning: str = ""
+
+    @property
+    def all_counts(self) -> dict[str, int]:
+        """Of items, and of the rows that are set aside."""
+        aside = self.quarantine.rows if self.quarantine else 0
+        return {**self.counts, **({"quarantined": aside} if aside else {})}
 
 
 def _sentence(error: BaseException) -> str:

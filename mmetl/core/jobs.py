@@ -121,7 +121,11 @@ class Jobs:
     def _previous(self, node: TaskNode, facts: Facts) -> Manifest | None:
         """Return the task's last table."""
         record = facts.records.get(node.name)
-        return self.inputs.manifest(record.manifest) if record and record.manifest and not node.outputs else None
+        return (
+            self.inputs.manifest(record.manifest)
+            if record and record.manifest and not (node.outputs or node.folder)
+            else None
+        )
 
     def _function(self, entry: str) -> Any:
         if entry not in self._functions:

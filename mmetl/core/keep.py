@@ -14,7 +14,10 @@ from mmetl.cache.artifacts import remove_if_ours
 from mmetl.cache.layout import LOGS, PARTS, REPLACED
 from mmetl.cache.lock import RunLock, no_readers
 from mmetl.cache.stat_cache import save_file_changes
+from mmetl.cache.unfinished import expire_unfinished
 from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.items import ItemIndex, Unit
+from mmetl.core.folders import remove_empty
 from mmetl.core.project import Project
 from mmetl.utils.time import now_ms
 
@@ -52,6 +55,7 @@ def clean_task(project: Project, pipeline: str, task: str, *, spare: Container[s
     for path, fingerprint in json.loads(rows[0][0] or "{}").items() if rows else ():
         if path not in spare:
             (removed if remove_if_ours(project.files, path, fingerprint) else kept).append(path)
+    remove_empty(project.files, removed)
     with project.store.transaction() as db:
         db.execute("update tasks set manifest = '' where pipeline = ? and task = ?", (pipeline, task))
     save_file_changes(project.store, project.files)
@@ -167,9 +171,11 @@ def expire(project: Project, *, days: float, builds: int) -> int:
             (builds, oldest),
         ).rowcount
         db.execute(
-            "delete from manifests where fingerprint not in (select manifest from builds)"
-            " and fingerprint not in (select manifest from tasks)"
+            "delete from manifests where fingerprint not in (select manifest from builds union select quarantine from"
+            " builds union select items from builds union select manifest from tasks union select quarantine from tasks"
+            " union select items from tasks)"
         )
+        expire_unfinished(db, oldest)
         # Of every pipeline file the newest plan stays, whatever its age: it says which tasks are no orphans.
         db.execute(
             "delete from plans where used_ms < ? and key not in (select key from (select key, row_number() over"
@@ -186,11 +192,15 @@ def expire(project: Project, *, days: float, builds: int) -> int:
 
 
 def _remove_dead_parts(project: Project) -> tuple[int, int]:
-    live = {
-        p.fingerprint
-        for (body,) in project.store.rows("select body from manifests")
-        for p in Manifest.from_json(body).parts
-    }
+    live = set()
+    for (body,) in project.store.rows("select body from manifests"):
+        items = '"kind":"items"' in body[:40]
+        live |= {
+            p.fingerprint for p in (ItemIndex.from_json(body).ledgers if items else Manifest.from_json(body).parts)
+        }
+    for (body,) in project.store.rows("select body from unfinished"):
+        unit = Unit.from_list(json.loads(body))
+        live |= {unit.ledger.fingerprint, *(p.fingerprint for p in unit.parts)}
     count = size = 0
     gone = []
     folder = project.root / PARTS

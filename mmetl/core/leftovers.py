@@ -28,11 +28,15 @@ def find_leftovers(store: Store, plan: Plan, records: Mapping[str, Record]) -> d
         return {}
     declared = {p for node in nodes.values() for p in (*node.outputs, *node.files)}
     sql = "select task, output_list from tasks where pipeline = ? and output_list != '{}'"
+    rows = [(task, json.loads(listed)) for task, listed in store.rows(sql, (plan.pipeline,))]
+    declared |= {
+        p for t, listed in rows if t in nodes and nodes[t].folder for p in listed if p.startswith(nodes[t].folder)
+    }
     found = {
         path: Leftover(fingerprint, task)
-        for task, listed in store.rows(sql, (plan.pipeline,))
+        for task, listed in rows
         if task in suspects
-        for path, fingerprint in json.loads(listed or "{}").items()
+        for path, fingerprint in listed.items()
         if path not in declared
     }
     if found:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from mmetl.cache.code import Code, CodeReader
 from mmetl.cache.fingerprints import fingerprint_recipe
 from mmetl.cache.layout import STATE_DIR
-from mmetl.cache.listing import is_glob, matches
+from mmetl.cache.listing import is_glob, matches, reaches
 from mmetl.config.loader import Loaded
 from mmetl.config.matrix import families, family_of
 from mmetl.config.problems import problems_from_validation
@@ -23,7 +23,7 @@ from mmetl.config.secrets import looks_secret
 from mmetl.contracts.plan import TaskDetail, TaskNode
 from mmetl.contracts.transform import Scope, Transform
 from mmetl.core.dag import CycleError, topological_sort
-from mmetl.core.draft import Draft
+from mmetl.core.draft import Draft, folder_clashes
 from mmetl.core.expected import related_tasks
 from mmetl.core.namesakes import Namesakes
 from mmetl.core.own_files import OwnFiles
@@ -139,7 +139,16 @@ class Planner:
         draft.sources = [self._path(name, p) for p in declared.sources]
         draft.extra = [self._path(name, p, (*here, "files", n)) for n, p in enumerate(spec.files)]
         draft.outputs = list(dict.fromkeys(self._output(name, p) for p in declared.outputs))
-        draft.related = related_tasks(name, spec, declared.outputs, self._tasks, self._families, self._problem)
+        if declared.folder:
+            draft.folder = self._output(name, declared.folder.rstrip("/")) + "/"
+        draft.related = related_tasks(
+            name,
+            spec,
+            declared.outputs or tuple(filter(None, [declared.folder])),
+            self._tasks,
+            self._families,
+            self._problem,
+        )
         return draft if known else None
 
     def _check_view(self, name: str, spec: TaskSpec, transform: Transform) -> None:
@@ -284,6 +293,11 @@ class Planner:
                             "give each its own file",
                         )
                     )
+        folders = {draft.folder: name for name, draft in drafts.items() if draft.folder}
+        for path, one, other in folder_clashes(drafts):
+            what = f"tasks '{one}' and '{other}' both write into '{path}'"
+            where = self._where(self._place(other, drafts[other].folder, "path"))
+            self.problems.append(Problem(what, where, "give each its own folder"))
         for name, draft in drafts.items():
             needed = dict.fromkeys(m for t in draft.spec.depends_on for m in self._families.get(t, [t]))
             for path in (*draft.sources, *draft.extra):
@@ -291,7 +305,14 @@ class Planner:
                     needed[producers[path]] = None
                 elif is_glob(path):
                     needed.update((t, None) for p, t in producers.items() if matches(p, path))
-            own = [p for p in (*draft.sources, *draft.extra) if p in draft.outputs]
+            for folder, writer in folders.items():
+                if any(reaches(folder, p) for p in (*draft.sources, *draft.extra)):
+                    needed[writer] = None
+            own = [
+                p
+                for p in (*draft.sources, *draft.extra)
+                if p in draft.outputs or (draft.folder and not is_glob(p) and p.startswith(draft.folder))
+            ]
             if needed.pop(name, 0) is None and own:
                 self.problems.append(
                     Problem(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmetl.cache.fingerprints import build_key
 from mmetl.cache.layout import part_path
-from mmetl.contracts.artifact import Fingerprint, Manifest
+from mmetl.contracts.artifact import Fingerprint, Manifest, Part
+from mmetl.contracts.items import ItemIndex
 from mmetl.contracts.plan import TaskNode
-from mmetl.core.decide import Facts, Record
+from mmetl.core.decide import Facts, Lists, Record
 from mmetl.core.project import Project
 from mmetl.utils.hashing import xxh3_hex
 
@@ -17,39 +18,69 @@ AGAIN = frozenset({"forced", "always", "max_age"})
 """Reasons for which an earlier output is no answer."""
 
 
-def find_build(project: Project, key: Fingerprint) -> tuple[Manifest, Any] | None:
-    """Return the manifest and the watermark that the index holds for a recipe over some inputs."""
+class Build(NamedTuple):
+    """An earlier output: its manifest, what was set aside, its items, and how far it had read."""
+
+    manifest: Manifest
+    quarantine: Manifest | None
+    items: ItemIndex | None
+    watermark: Any
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All parts that it needs to be whole."""
+        return parts_of(self.manifest, self.quarantine, self.items)
+
+
+def parts_of(manifest: Manifest, quarantine: Manifest | None, items: ItemIndex | None) -> tuple[Part, ...]:
+    """Return the parts of an artifact and of what stands beside it."""
+    return (*manifest.parts, *(quarantine.parts if quarantine else ()), *(items.ledgers if items else ()))
+
+
+def find_build(project: Project, key: Fingerprint) -> Build | None:
+    """Return what the index holds for a recipe over some inputs."""
     found = project.store.rows(
-        "select m.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest where b.key = ?",
+        "select m.body, q.body, i.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest"
+        " left join manifests q on q.fingerprint = b.quarantine left join manifests i on i.fingerprint = b.items"
+        " where b.key = ?",
         (key,),
     )
     if not found:
         return None
-    body, watermark = found[0]
-    return Manifest.from_json(body), json.loads(watermark) if watermark else None
+    body, quarantine, items, watermark = found[0]
+    return Build(
+        Manifest.from_json(body),
+        Manifest.from_json(quarantine) if quarantine else None,
+        ItemIndex.from_json(items) if items else None,
+        json.loads(watermark) if watermark else None,
+    )
 
 
-def restorable(project: Project, node: TaskNode, facts: Facts) -> Manifest | None:
+def restorable(project: Project, node: TaskNode, facts: Facts) -> Build | None:
     """Return what an observed stale task would be restored to, or None; changes nothing."""
     found = find_build(project, build_key(node.recipe, facts.inputs(node)))
     if found is None:
         return None
     files = project.files
-    paths = {part_path(p.fingerprint): p for p in found[0].parts}
+    paths = {part_path(p.fingerprint): p for p in found.parts}
     files.observe((*paths, *(p.path for p in paths.values() if p.path)))
     there = (files.seen[path] == p.fingerprint or files.seen.get(p.path) == p.fingerprint for path, p in paths.items())
-    return found[0] if all(there) else None
+    return found if all(there) else None
 
 
-def suppose_restored(node: TaskNode, facts: Facts, manifest: Manifest) -> None:
+def suppose_restored(node: TaskNode, facts: Facts, build: Build) -> None:
     """Let the facts be as if a task had been restored, so that what needs it can be decided."""
+    manifest = build.manifest
     for part in manifest.parts:
         if part.path:
             facts.files.seen[part.path] = part.fingerprint
             (facts.files.executable.add if part.executable else facts.files.executable.discard)(part.path)
-    facts.files.seen.update({part_path(p.fingerprint): p.fingerprint for p in manifest.parts})
-    kept = " ".join(dict.fromkeys(p.fingerprint for p in manifest.parts))
+    facts.files.seen.update({part_path(p.fingerprint): p.fingerprint for p in build.parts})
+    kept = " ".join(dict.fromkeys(p.fingerprint for p in build.parts))
     fingerprint = xxh3_hex(manifest.to_json().encode())
+    outputs = {p.path: p.fingerprint for p in manifest.parts if p.path}
+    executable = frozenset(p.path for p in manifest.parts if p.executable)
+    facts.suppose(node.name, Lists(facts.lists(node.name).inputs, outputs, executable))
     facts.put(
         Record(
             node.name, "done", node.recipe, facts.inputs(node), facts.outputs(node), fingerprint, kept, facts.now_ms, ""

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from mmetl.cache.lock import RunLock
@@ -24,7 +25,7 @@ KEPT_RUNS = 200  # older runs and their events are dropped with the next run
 
 
 class TaskRun(NamedTuple):
-    """What happened to one task in one run. `reasons` are in words; `seconds` is wall time."""
+    """What happened to one task in one run. `reasons` are in words; `seconds` is wall time; `counts` are of items."""
 
     task: str
     outcome: Outcome
@@ -33,6 +34,7 @@ class TaskRun(NamedTuple):
     size_bytes: int = 0
     seconds: float = 0.0
     error: str = ""
+    counts: Mapping[str, int] = MappingProxyType({})
 
 
 class Run(NamedTuple):
@@ -109,7 +111,7 @@ def beat(db: sqlite3.Connection, run_id: str) -> None:
 def write_task_runs(db: sqlite3.Connection, run_id: str, pipeline: str, tasks: Iterable[TaskRun]) -> None:
     """Write what happened to tasks that committed nothing else: blocked and skipped ones, late cutoffs."""
     db.executemany(
-        "insert or replace into task_runs values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert or replace into task_runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [task_run_row(run_id, pipeline, t) for t in tasks],
     )
 
@@ -117,7 +119,8 @@ def write_task_runs(db: sqlite3.Connection, run_id: str, pipeline: str, tasks: I
 def task_run_row(run_id: str, pipeline: str, t: TaskRun) -> tuple[Any, ...]:
     """Return the row of `task_runs`."""
     reasons = json.dumps(t.reasons)
-    return (run_id, pipeline, t.task, t.outcome, reasons, t.rows, t.size_bytes, round(t.seconds, 4), t.error)
+    counts = json.dumps(dict(t.counts)) if t.counts else "{}"
+    return (run_id, pipeline, t.task, t.outcome, reasons, t.rows, t.size_bytes, round(t.seconds, 4), t.error, counts)
 
 
 def write_event(db: sqlite3.Connection, run_id: str, kind: str, task: str = "", **data: Any) -> None:
@@ -187,14 +190,14 @@ def _no_such_run(store: Store, wanted: str, several: list[str]) -> UsageError:
 
 def _tasks(store: Store, run_id: str, selected: str) -> tuple[TaskRun, ...]:
     """Return the run's tasks in plan order; those without a row were fresh, or never got their turn."""
-    columns = "outcome, reasons, rows, bytes, seconds, error"
+    columns = "outcome, reasons, counts, rows, bytes, seconds, error"
     rows = store.rows(f"select pipeline, task, {columns} from task_runs where run_id = ?", (run_id,))
     names = store.rows("select names from task_lists where key = ?", (selected,))
     order: list[str] = json.loads(names[0][0]) if names else sorted(r[1] for r in rows)
     full = any(":" in n for n in order)  # a plain doit run of several pipelines
     known = {}
-    for pipeline, task, outcome, reasons, *numbers in rows:
+    for pipeline, task, outcome, reasons, counts, *numbers in rows:
         name = f"{pipeline}:{task}" if full else task
-        known[name] = TaskRun(name, outcome, tuple(json.loads(reasons)), *numbers)
+        known[name] = TaskRun(name, outcome, tuple(json.loads(reasons)), *numbers)._replace(counts=json.loads(counts))
     worked_on = set(decided_stale(store, run_id))
     return tuple(known.get(n) or TaskRun(n, "skipped" if n in worked_on else "fresh") for n in order)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmetl.cache.arrow_types import normal_schema
 from mmetl.cache.tables import ParquetRows, cast
-from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.artifact import Column, Manifest
 from mmetl.engines.duckdb import Session, literal
 from mmetl.transforms.tabular.results import no_column
 from mmetl.utils.text import quote
@@ -17,17 +17,26 @@ def write_csv(
     db: Session, manifest: Manifest, path: Path, order_by: Sequence[str], delimiter: str, *, header: bool
 ) -> None:
     """Write CSV: quotes where needed, nulls empty, an empty text as two quotes, floats as short as they read back."""
-    columns = ", ".join(_in_csv(c.name, c.type) for c in manifest.columns)
+    db.rows(csv_text(manifest.columns, f'from "input" {_order(manifest, order_by)}', path, delimiter, header=header))
+
+
+def csv_text(columns: Sequence[Column], rest: str, path: Path, delimiter: str, *, header: bool) -> str:
+    """Return the statement that writes these columns as CSV; `rest` is what follows them in the query."""
     options = f"format csv, delimiter {literal(delimiter)}, header {str(header).lower()}"
     options += """, quote '"', escape '"', nullstr '', use_tmp_file false"""
-    db.rows(f'copy (select {columns} from "input" {_order(manifest, order_by)}) to {literal(path)} ({options})')
+    shown = ", ".join(_in_csv(c.name, c.type) for c in columns)
+    return f"copy (select {shown} {rest}) to {literal(path)} ({options})"
 
 
 def write_ndjson(db: Session, manifest: Manifest, path: Path, order_by: Sequence[str]) -> None:
     """Write one JSON object a row; nulls are written, and so are floats that are no numbers: as null."""
-    columns = ", ".join(_in_ndjson(c.name, c.type) for c in manifest.columns)
-    options = "format json, use_tmp_file false"
-    db.rows(f'copy (select {columns} from "input" {_order(manifest, order_by)}) to {literal(path)} ({options})')
+    db.rows(ndjson_text(manifest.columns, f'from "input" {_order(manifest, order_by)}', path))
+
+
+def ndjson_text(columns: Sequence[Column], rest: str, path: Path) -> str:
+    """Return the statement that writes these columns as NDJSON; `rest` is what follows them in the query."""
+    shown = ", ".join(_in_ndjson(c.name, c.type) for c in columns)
+    return f"copy (select {shown} {rest}) to {literal(path)} (format json, use_tmp_file false)"
 
 
 def write_parquet(db: Session, manifest: Manifest, path: Path, order_by: Sequence[str]) -> None:
@@ -36,24 +45,31 @@ def write_parquet(db: Session, manifest: Manifest, path: Path, order_by: Sequenc
     schema = normal_schema(rows.schema)
     file = ParquetRows(schema, part_row_groups=None)
     try:
-        file.open(lambda: path)
         for batch in rows.batches:
             for _ in file.add(cast(batch, schema), lambda: path):
                 pass  # without a limit no file becomes full
-        file.finish(lambda: path)
+        if not file.finish(lambda: path):
+            file.open(lambda: path)
     finally:
         file.close()
 
 
 def _order(manifest: Manifest, order_by: Sequence[str]) -> str:
-    """Return the ORDER BY clause. Rows of several buckets have no order yet but the key's, those of a view have none."""
+    columns = order_columns(manifest, order_by)
+    return f"order by {', '.join(columns)}" if columns else ""
+
+
+def order_columns(manifest: Manifest, order_by: Sequence[str]) -> list[str]:
+    """Return what rows are sorted by as SQL; nothing: they come as they were made.
+
+    Rows of several buckets have no order yet but the key's, those of a view have none.
+    """
+    every = [quote(c.name) for c in manifest.columns]
     if order_by:
-        return "order by " + ", ".join([*_wanted(manifest, order_by), *(quote(c.name) for c in manifest.columns)])
+        return [*_wanted(manifest, order_by), *every]
     if manifest.kind == "view":
-        return "order by all"
-    if manifest.buckets > 1:
-        return "order by " + ", ".join(quote(k) for k in manifest.key)
-    return ""
+        return every
+    return [quote(k) for k in manifest.key] if manifest.buckets > 1 else []
 
 
 def _wanted(manifest: Manifest, order_by: Sequence[str]) -> Iterator[str]:

@@ -30,7 +30,7 @@ class Python:
     """See the module. The function takes its inputs as pyarrow Tables by alias, and returns rows."""
 
     name = "tabular.python"
-    version = 1
+    version = 2
     params = PythonParams
     packages: tuple[str, ...] = ("pyarrow",)
     code: tuple[str, ...] = ()

@@ -100,7 +100,7 @@ class Read:
     """See the module."""
 
     name = "tabular.read"
-    version = 2
+    version = 3
     params = ReadParams
     packages: tuple[str, ...] = ("duckdb", "pyarrow")
     code: tuple[str, ...] = ()

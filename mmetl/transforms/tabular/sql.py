@@ -33,7 +33,7 @@ class Sql:
     """See the module."""
 
     name = "tabular.sql"
-    version = 2
+    version = 3
     params = SqlParams
     packages: tuple[str, ...] = ("duckdb", "pyarrow")
     code: tuple[str, ...] = ()

@@ -14,8 +14,7 @@ from mmetl.cache.watermarks import get_watermark, set_watermark
 def build(store: Store, manifest: str) -> None:
     """Record a build of the task, as a commit does."""
     with store.transaction() as db:
-        row = ("p", "t", "done", "r", "i", "o", manifest, "", "{}", "{}", 0, "run")
-        db.execute(f"insert or replace into tasks values ({','.join('?' * 12)})", row)
+        db.execute("insert or replace into tasks (pipeline, task, manifest) values ('p', 't', ?)", (manifest,))
 
 
 @pytest.mark.parametrize("value", [5, 1.5, "2026-01-01T00:00:00", ["2026-01-01", 7], {"at": 1}, False])

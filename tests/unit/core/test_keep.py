@@ -162,12 +162,14 @@ def test_gc_says_what_it_removed(counted: Project) -> None:
     assert counted.fast("gc").out == "0 builds and 0 parts removed, 0 B\n"
     with sqlite3.connect(counted.root / ".mmetl/state.db") as db:
         db.execute("update builds set used_ms = 0, made_ms = 0")
-        db.execute("insert into builds select 'x', recipe, 'gone', watermark, pipeline, task, 0, -1 from builds")
         db.execute(
-            "insert into builds select 'y', recipe, 'gone', watermark, pipeline, task, 0, -2 from builds where key <> 'x'"
+            "insert into builds select 'x', recipe, 'gone', watermark, pipeline, task, 0, -1, '', '' from builds"
         )
         db.execute(
-            "insert into builds select 'z', recipe, 'gone', watermark, pipeline, task, 0, -3 from builds where key not in ('x', 'y')"
+            "insert into builds select 'y', recipe, 'gone', watermark, pipeline, task, 0, -2, '', '' from builds where key <> 'x'"
+        )
+        db.execute(
+            "insert into builds select 'z', recipe, 'gone', watermark, pipeline, task, 0, -3, '', '' from builds where key not in ('x', 'y')"
         )
     db.close()
     stray = counted.write(".mmetl/parts/ab/" + "ab" * 16, "stray")

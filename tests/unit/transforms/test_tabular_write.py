@@ -142,4 +142,4 @@ def test_declare_errors(bench: Any, title: str) -> None:
 
 def test_declare(bench: Any) -> None:
     declared = bench.declare(WRITE, {"path": "out/x.jsonl"}, {"t": "t"})
-    assert (declared.outputs, declared.recipe) == (("out/x.jsonl",), {"format": "ndjson"})
+    assert (declared.outputs, declared.recipe) == (("out/x.jsonl",), {"format": "ndjson", "max_partitions": None})

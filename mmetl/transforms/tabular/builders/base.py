@@ -42,7 +42,7 @@ class Builder:
     """
 
     name: ClassVar[str]
-    version: ClassVar[int | None] = 1
+    version: ClassVar[int | None] = 2
     params: ClassVar[type[Any]]
     packages: tuple[str, ...] = ("duckdb", "pyarrow")
     code: tuple[str, ...] = ()
