@@ -29,8 +29,18 @@ def commands() -> str:
     """Return every command of the Typer app with its arguments and options."""
     group: Any = typer.main.get_command(app)
     blocks = ["\n".join(["### `mmetl`", "", group.help, "", *_options(group)])]
-    blocks += [_command(name, group.commands[name]) for name in group.list_commands(None)]
-    return "\n\n".join(blocks)
+    return "\n\n".join([*blocks, *_commands(group)])
+
+
+def _commands(group: Any, above: str = "") -> list[str]:
+    """Return the commands of a group, and after a group its own."""
+    blocks = []
+    for name in group.list_commands(None):
+        command = group.commands[name]
+        blocks.append(_command(above + name, command))
+        if isinstance(command, typer.core.TyperGroup):
+            blocks += _commands(command, f"{above}{name} ")
+    return blocks
 
 
 def _command(name: str, command: Any) -> str:

@@ -263,10 +263,13 @@ def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 
 def _with_plain_zeros(rows: pa.Table) -> pa.Table:
     """Return the rows with 0.0 for -0.0. They are equal, so whichever DISTINCT, min or a sort keeps depends on threads."""
-    for n, field in enumerate(rows.schema):
-        if pa.types.is_float32(field.type) or pa.types.is_float64(field.type):
-            rows = rows.set_column(n, field, pc.add(rows.column(n), pa.scalar(0.0, field.type)))
-    return rows
+    columns = [
+        pc.add(column, pa.scalar(0.0, field.type))
+        if pa.types.is_float32(field.type) or pa.types.is_float64(field.type)
+        else column
+        for field, column in zip(rows.schema, rows.columns, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=rows.schema)
 
 
 def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, int, int]]:

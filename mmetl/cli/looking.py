@@ -17,6 +17,7 @@ from mmetl.core.find import find_task
 from mmetl.core.inputs import current_input
 from mmetl.core.keep import orphans
 from mmetl.core.project import Project
+from mmetl.core.quarantine import all_aside
 from mmetl.core.run import RunResult
 from mmetl.core.why import explain_task
 from mmetl.errors import ExitCode, UsageError
@@ -42,6 +43,9 @@ def status(run: str | None, *, as_json: bool = False) -> int:
     if worked:
         say(columns(worked))
     say(summary(RunResult(found.id, found.pipeline, found.status, found.tasks, seconds)))
+    for aside in all_aside(project):
+        rows = count(aside.manifest.rows, "row")
+        say(f"set aside: {rows} of {aside.pipeline}:{aside.task} (mmetl quarantine show {aside.task})")
     for path in kept_leftovers(project.store, found.id):
         say(LEFT.format(path=path))
     for pipeline, task in orphans(project):

@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 from mmetl import __version__
-from mmetl.cli import keep_commands, learn_commands, look_commands, run_commands  # noqa: F401  each adds its commands to `app`
+from mmetl.cli import (  # noqa: F401  each adds its commands to `app`
+    keep_commands,
+    learn_commands,
+    look_commands,
+    quarantine_commands,
+    run_commands,
+)
 from mmetl.cli.app import app
 from mmetl.cli.output import DEBUG, say
 

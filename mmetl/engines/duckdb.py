@@ -51,6 +51,10 @@ class Session:
         with self._errors(text):
             return [(name, kind) for name, kind, *_ in self._connection.execute(f"describe\n{sql}").fetchall()]
 
+    def type_of(self, kind: str) -> Any:
+        """Return a type of DuckDB as data: its `id`, and the (name, type) of its `children`."""
+        return duckdb.sqltype(kind, connection=self._connection)
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a statement and return what it gives. Not for many rows."""
         with self._errors(""):
@@ -104,6 +108,7 @@ def session(
     threads: int = 1,
     memory_limit: str | None = None,
     canonical: bool = False,
+    wide: bool = False,
     on_cancel: Callable[[Callable[[], None]], None] | None = None,
 ) -> Iterator[Session]:
     """Open a session in which the same query always gives the same answer: no files but these, no clock zone but UTC.
@@ -116,6 +121,7 @@ def session(
         threads: how many threads queries may use.
         memory_limit: such as `2GB`, above which queries spill; None: DuckDB's default, 80 % of the machine's memory.
         canonical: give the rows of a table in an order, and plan queries in a way, that its buckets have no part in.
+        wide: plan queries of thousands of columns fast: do not look for what expressions have in common.
         on_cancel: registers a function that interrupts the session.
     """
     tables, files = tables or {}, files or {}
@@ -129,9 +135,9 @@ def session(
         with opened._errors(""):  # noqa: SLF001 - the session is being built here
             for setting in _settings(scratch, allowed, memory_limit):
                 connection.execute(f"set {setting}")
-            if canonical:
-                # Statistics are those of single files: with them, how groups are hashed would depend on the buckets.
-                connection.execute("set disabled_optimizers='statistics_propagation'")
+            # Statistics are those of single files: with them, how groups are hashed would depend on the buckets.
+            off = ["statistics_propagation"] * canonical + ["common_subexpressions"] * wide
+            connection.execute(f"set disabled_optimizers={literal(','.join(off))}")
             _add(connection, tables, itertools.count(), canonical=canonical)
             connection.execute("set lock_configuration=true")
         yield opened

@@ -1,17 +1,18 @@
-"""CSV and TSV: one header for all files, types decided by every value, bad rows told by file and line."""
+"""CSV and TSV: one header for all files, types decided by every value."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from mmetl.engines.duckdb import Session, file_list, literal, literals
 from mmetl.errors import TaskError, Where
 from mmetl.transforms.tabular.csv_quotes import PIECE_BYTES, quotes_of
+from mmetl.transforms.tabular.digits import keeps
+from mmetl.transforms.tabular.lines import LINE_BYTES, SHOWN_LINE, whole_lines
 from mmetl.transforms.tabular.read import ReadParams
 from mmetl.transforms.tabular.schemas import check_case, check_same
 from mmetl.utils.text import quote
@@ -21,23 +22,11 @@ _DATE = r"\d{4}-\d\d-\d\d"
 _TIME = _DATE + r"[ T]([01]\d|2[0-3]):\d\d(:\d\d(\.\d{1,6})?)?"
 _ZONE = r"(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)"
 
-# The digits that a number stands for, without zeros around them: as the file has them, and as a float gives them back.
-_DIGITS = "trim(replace(regexp_replace({c}, '[eE].*|-', '', 'g'), '.', ''), '0')"
-_BACK = (
-    "trim(replace(split_part(format(case when length({d}) <= 15 then '{:.14e}' when length({d}) = 16 then '{:.15e}'"
-    " else '{:.16e}' end, abs({c}::double)), 'e', 1), '.', ''), '0')"
-)
-# Up to 15 digits always come back, unless the number is too large or too small; up to 17 may. The cheap tests come first.
-_KEEPS = (
-    "when length({c}) <= 15 and not contains({c}, 'e') and not contains({c}, 'E') then {bit}"
-    f" when {{c}}::double::varchar = {{c}} then {{bit}} when {_BACK.replace('{d}', _DIGITS)} = {_DIGITS} then {{bit}}"
-)
-
 # What a value may be, as one bit each; a column's bits together decide its type. No guess leaves the values behind:
 # `007` is text, since 7 would not be written so.
 _KINDS = (
-    ("try_cast({c} as bigint)::varchar = {c}", f"case {_KEEPS.replace('{bit}', '1')} else 64 end"),
-    ("regexp_full_match({c}, '" + _DOUBLE + "')", f"case {_KEEPS.replace('{bit}', '2')} else 128 end"),
+    ("try_cast({c} as bigint)::varchar = {c}", f"if({keeps('{c}')}, 1, 64)"),
+    ("regexp_full_match({c}, '" + _DOUBLE + "')", f"if({keeps('{c}')}, 2, 128)"),
     ("lower({c}) in ('true', 'false')", "4"),
     ("regexp_full_match({c}, '" + _DATE + "') and try_cast({c} as date)::varchar = {c}", "8"),
     ("regexp_full_match({c}, '" + _TIME + "') and try_cast({c} as timestamp) is not null", "16"),
@@ -56,14 +45,10 @@ _TYPES = {
     65: "BIGINT",
 }
 
-_BAD_ROW = re.compile(r"CSV Error on Line: (\d+)\s+Original Line: ?(.*?)\n\s*Possible ", re.DOTALL)
-_FILE = re.compile(r"^\s*file = (.*)$", re.MULTILINE)
-_BAD_VALUE = re.compile(r"(?:could not convert string|invalid .*?|.*?) ['\"](.*?)['\"]", re.IGNORECASE)
-SHOWN_LINE = 200
 OTHER_DELIMITERS = ";\t|,"
 MEND_ROW = "mend the row, or set `delimiter` or `encoding`"
-TYPED_COLUMNS = 200  # looked at by one query: the time that DuckDB takes to plan it grows with the square
-LINE_BYTES = 16 << 20  # longest row: a document in a field may be of some megabytes; DuckDB's own limit is 2 MB
+WIDE = 200  # columns
+_RAW = "__mmetl_raw"
 
 
 class CsvSource:
@@ -85,45 +70,59 @@ class CsvSource:
 
     def query(self, db: Session) -> tuple[str, list[str]]:
         """Return the query over all files with every column in its type, and the names of the columns."""
-        nulls = literals(["", *self.params.null_values])
-        options = (
-            f"auto_detect=false, header={str(self.params.header).lower()},"
-            f" delim={literal(self.delimiter)}, quote='\"', escape='\"', nullstr={nulls}, allow_quoted_nulls=false,"
-            f" encoding={literal(self.params.encoding)}, hive_partitioning=false,"
-            f" max_line_size={LINE_BYTES}, buffer_size={2 * LINE_BYTES}"
-        )
         # File by file: given more files than twice the cores, DuckDB drops what follows an unclosed quote without a word.
-        raw = f"({' union all '.join(self._file_query(path, options) for path in self.files)})"
+        raw = f"({' union all '.join(self._file_query(path) for path in self.files)})"
+        if self.is_wide:
+            db.rows(f"create temp table {_RAW} as from {raw}")
+            raw = _RAW
+        return self.typed(db, raw), self.names
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether one query cannot look at all columns beside each other: the time to plan it would grow with the square."""
+        return len(self.names) > WIDE
+
+    def typed(self, db: Session, raw: str) -> str:
+        """Return the query over rows of text with every column in its type; `raw` is what follows `from`."""
         types = self._types(db, raw)
         typed = (
             f"cast(nullif({quote(n)}, '') as {t}) as {quote(n)}" if t != "VARCHAR" else quote(n)
             for n, t in types.items()
         )
-        return f"select {', '.join(typed)} from {raw}", self.names
+        return f"select {', '.join(typed)} from {raw}"
 
-    def _file_query(self, path: Path, options: str) -> str:
+    def copy_query(self, path: Path, copy: Path, first: str, *, spans: bool) -> str:
+        """Return the query over a copy of rows of a file, in UTF-8 and without a header: the columns of all, as text.
+
+        Args:
+            path: the file.
+            copy: the copy, whose rows have one column more, as their first.
+            first: the name of that column.
+            spans: whether a row goes on over several lines.
+        """
+        own = [first, *self.columns[path]]
+        return self._columns_of_all(own, _rows(copy, own, self._options(header=False), parallel=not spans), [first])
+
+    def _file_query(self, path: Path) -> str:
         """Return the query of one file: the columns of all, as text."""
         own = self.columns[path]
-        columns = ", ".join(f"{literal(n)}: 'VARCHAR'" for n in own)
-        parallel = str(not self._spans_lines(path)).lower()
-        rows = f"from read_csv({file_list([path])}, columns={{{columns}}}, {options}, parallel={parallel})"
-        if own == self.names:
-            return rows
-        return (
-            f"select {', '.join(quote(n) if n in own else f'null::varchar as {quote(n)}' for n in self.names)} {rows}"
-        )
+        options = self._options(header=self.params.header, encoding=self.params.encoding)
+        return self._columns_of_all(own, _rows(path, own, options, parallel=not self._spans_lines(path)))
 
-    def find(self, value: str) -> Where | None:
-        """Return where a value first stands, in a column that the params give a type."""
-        at = [n for n, name in enumerate(self.names) if name in self.params.types]
-        for path, name in self.files.items():
-            with self._open(path) as file:
-                rows = csv.reader(file, delimiter=self.delimiter)
-                for row in rows:
-                    for n in at:
-                        if n < len(row) and row[n] == value:
-                            return Where(name, rows.line_num, 1, self.delimiter.join(row)[:SHOWN_LINE])
-        return None
+    def _columns_of_all(self, own: Sequence[str], rows: str, more: Sequence[str] = ()) -> str:
+        names, there = [*more, *self.names], set(own)
+        if list(own) == names:
+            return rows
+        return f"select {', '.join(quote(n) if n in there else f'null::varchar as {quote(n)}' for n in names)} {rows}"
+
+    def _options(self, *, header: bool, encoding: str = "utf-8") -> str:
+        nulls = literals(["", *self.params.null_values])
+        return (
+            f"auto_detect=false, header={str(header).lower()},"
+            f" delim={literal(self.delimiter)}, quote='\"', escape='\"', nullstr={nulls}, allow_quoted_nulls=false,"
+            f" encoding={literal(encoding)}, hive_partitioning=false,"
+            f" max_line_size={LINE_BYTES}, buffer_size={2 * LINE_BYTES}"
+        )
 
     def _spans_lines(self, path: Path) -> bool:
         """Tell whether rows of a large file span lines: cut anywhere, DuckDB would mistake lines inside of quotes for rows.
@@ -133,8 +132,8 @@ class CsvSource:
         """
         if path.stat().st_size < PIECE_BYTES or not _has_quotes(path):
             return False
-        with self._open(path) as file:
-            quotes = quotes_of(file, self.delimiter)
+        with self.open(path) as file:
+            quotes = quotes_of(whole_lines(file, self.files[path]), self.delimiter)
         if quotes.open_at:
             line, text = quotes.open_at
             where = Where(self.files[path], line, 1, text[:SHOWN_LINE])
@@ -144,12 +143,8 @@ class CsvSource:
     def _types(self, db: Session, raw: str) -> dict[str, str]:
         """Return column -> type. Every value of every file is looked at: no sample can hide the one that differs."""
         open_ = [n for n in self.names if n not in self.params.types]
-        found: dict[str, str] = {}
-        for at in range(0, len(open_), TYPED_COLUMNS):
-            some = open_[at : at + TYPED_COLUMNS]
-            (bits,) = db.rows(f"select {', '.join(_bits(n) for n in some)} from {raw}")
-            found |= {n: _TYPES.get(b or 0, "VARCHAR") for n, b in zip(some, bits, strict=True)}
-        return {n: self.params.types.get(n) or found[n] for n in self.names}
+        bits = (_wide_bits if self.is_wide else _narrow_bits)(db, raw, open_) if open_ else {}
+        return {n: self.params.types.get(n) or _TYPES.get(bits.get(n) or 0, "VARCHAR") for n in self.names}
 
     def _names(self) -> list[str]:
         """Return the columns of all files. Raises TaskError where they differ, and nobody asks for their union."""
@@ -185,8 +180,9 @@ class CsvSource:
 
     def _names_of(self, path: Path, name: str) -> list[str]:
         try:
-            with self._open(path) as file:
-                row = self._first_row(csv.reader(_closed(file, name, self.delimiter), delimiter=self.delimiter))
+            with self.open(path) as file:
+                lines = _closed(whole_lines(file, name), name, self.delimiter)
+                row = self._first_row(csv.reader(lines, delimiter=self.delimiter))
         except (csv.Error, OSError, UnicodeError) as error:
             raise TaskError(
                 f"the header of '{name}' cannot be read: {error}", help="mend it, or set `encoding`"
@@ -216,33 +212,26 @@ class CsvSource:
             return None if full is None else first if self.params.header else full
         return first
 
-    def _open(self, path: Path) -> IO[str]:
+    def open(self, path: Path, errors: str = "replace") -> IO[str]:
+        """Open a file as text; `errors` is what becomes of bytes that are none, as Python has it."""
         encoding = "utf-8-sig" if self.params.encoding == "utf-8" else self.params.encoding
-        return path.open(encoding=encoding, errors="replace", newline="")
+        return path.open(encoding=encoding, errors=errors, newline="")
 
 
-def csv_error(error: TaskError, source: CsvSource) -> TaskError:
-    """Return an error of DuckDB's reader with the file and the line of the bad row."""
-    message = str(error.__cause__ or "")
-    row = _BAD_ROW.search(message)
-    if row:
-        file = _FILE.search(message)
-        path = Path(file[1].strip()) if file else Path()
-        *lines, said = [line for line in row[2].splitlines() if line.strip()]
-        text = lines[0] if lines else ""
-        what = said.strip().rstrip(".")
-        columns = re.fullmatch(r"Expected Number of Columns: (\d+) Found: (\d+)", what)
-        what = f"this row has {columns[2]} columns, not {columns[1]}" if columns else what[:1].lower() + what[1:]
-        return TaskError(what, Where(source.files.get(path, str(path)), int(row[1]), 1, text[:SHOWN_LINE]), MEND_ROW)
-    if "Conversion Error" in message:
-        value = _BAD_VALUE.search(error.what)
-        where = source.find(value[1]) if value else None
-        return TaskError(error.what, where, "mend the value, or change the column's type in `types`")
-    if "does not support a full read" in message:
-        return TaskError(f"a row is longer than {LINE_BYTES >> 20} MB", help="look for an end of line that is missing")
-    if "invalid state" in message:
-        return TaskError("the rows cannot be told apart", help="let all lines end alike, with \\n or with \\r\\n")
-    return error
+def _rows(path: Path, columns: Iterable[str], options: str, *, parallel: bool) -> str:
+    types = ", ".join(f"{literal(n)}: 'VARCHAR'" for n in columns)
+    return f"from read_csv({file_list([path])}, columns={{{types}}}, {options}, parallel={str(parallel).lower()})"
+
+
+def _narrow_bits(db: Session, raw: str, names: Sequence[str]) -> dict[str, int | None]:
+    (bits,) = db.rows(f"select {', '.join(_bits(n) for n in names)} from {raw}")
+    return dict(zip(names, bits, strict=True))
+
+
+def _wide_bits(db: Session, raw: str, names: Sequence[str]) -> dict[str, int | None]:
+    columns = f"select {', '.join(map(quote, names))} from {raw}"
+    values = f"unpivot ({columns}) on columns(*) into name __mmetl_name value __mmetl_value"
+    return dict(db.rows(f"select __mmetl_name, {_bits('__mmetl_value')} from ({values}) group by 1"))
 
 
 def _bits(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmetl.cache.buckets import bucket_count
@@ -11,8 +12,12 @@ from mmetl.contracts.transform import Job, Made
 from mmetl.engines.duckdb import Session, session
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.arrow_source import arrow_groups, parquet_groups
-from mmetl.transforms.tabular.csv_source import CsvSource, csv_error
-from mmetl.transforms.tabular.json_source import json_query
+from mmetl.transforms.tabular.bad_rows import RowSource, is_final, set_aside
+from mmetl.transforms.tabular.csv_errors import csv_error
+from mmetl.transforms.tabular.csv_rows import CsvRows
+from mmetl.transforms.tabular.csv_source import CsvSource
+from mmetl.transforms.tabular.json_rows import JsonRows
+from mmetl.transforms.tabular.json_source import declared, json_query
 from mmetl.transforms.tabular.packed import unpacked
 from mmetl.transforms.tabular.read import Format, ReadParams
 from mmetl.transforms.tabular.results import no_column, store_query
@@ -25,22 +30,37 @@ def read_files(job: Job, params: ReadParams, kind: Format, files: Sequence[Path]
     shown = unpacked(job.scratch, {path: os.path.relpath(path, job.root) for path in files})
     size = sum(path.stat().st_size for path in shown)
     buckets = bucket_count(size, job.previous.buckets if job.previous else None)
+    source = CsvSource(params, "\t" if kind == "tsv" else ",", shown) if kind in {"csv", "tsv"} else None
     with session(
-        job.scratch, files=shown, threads=job.threads, memory_limit=job.memory_limit, on_cancel=job.on_cancel
+        job.scratch,
+        files=shown,
+        threads=job.threads,
+        memory_limit=job.memory_limit,
+        wide=source is not None and source.is_wide,
+        on_cancel=job.on_cancel,
     ) as db:
-        source: CsvSource | None = None
-        if kind in {"csv", "tsv"}:
-            source = CsvSource(params, "\t" if kind == "tsv" else ",", shown)
         try:
             sql, names = source.query(db) if source else _query(job, params, kind, shown, db)
-            kept = _kept(params, names)
-            columns = ", ".join(quote(name) for name in kept)
-            # Rows of a file stand in an order that means something: without a key they keep it.
-            return store_query(
-                job, db, f"select {columns} from (\n{sql}\n)", kept, ordered=not job.key, buckets=buckets
-            )
+            return _store(job, params, db, sql, names, buckets)
         except TaskError as error:
-            raise (csv_error(error, source) if source else error) from error
+            refused = csv_error(error, source) if source else error
+            if params.bad_rows == "fail" or is_final(error):
+                raise refused from error
+        rows: RowSource = CsvRows(db, source) if source else JsonRows(job, params, db, shown)
+        try:
+            sql, good_names, aside = set_aside(job, params, db, shown, rows)
+            return replace(_store(job, params, db, sql, good_names, buckets), quarantine=aside)
+        except TaskError as error:
+            if is_final(error) or error.__cause__ is None:
+                raise
+            raise refused from error  # the copies of the rows are nobody's business
+
+
+def _store(job: Job, params: ReadParams, db: Session, sql: str, names: Sequence[str], buckets: int) -> Made:
+    kept = _kept(params, names)
+    columns = ", ".join(quote(name) for name in kept)
+    # Rows of a file stand in an order that means something: without a key they keep it.
+    return store_query(job, db, f"select {columns} from (\n{sql}\n)", kept, ordered=not job.key, buckets=buckets)
 
 
 def _kept(params: ReadParams, names: Sequence[str]) -> Sequence[str]:
@@ -53,11 +73,8 @@ def _kept(params: ReadParams, names: Sequence[str]) -> Sequence[str]:
 def _query(job: Job, params: ReadParams, kind: Format, shown: Mapping[Path, str], db: Session) -> tuple[str, list[str]]:
     """Return the query over JSON, Arrow or Parquet files, and its columns."""
     if kind in {"json", "ndjson"}:
-        sql, names = json_query(job, shown, lines=kind == "ndjson")
+        sql, names = json_query(job, db, shown, lines=kind == "ndjson")
     else:
         groups = parquet_groups(db, shown) if kind == "parquet" else arrow_groups(db, shown)
         sql, names = one_query(groups, params)
-    casts = ", ".join(
-        f"cast({quote(n)} as {params.types[n]}) as {quote(n)}" if n in params.types else quote(n) for n in names
-    )
-    return f"select {casts} from ({sql})", names
+    return declared(params, names, f"({sql})"), names

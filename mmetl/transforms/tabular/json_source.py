@@ -4,26 +4,47 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmetl.contracts.transform import Job
-from mmetl.engines.duckdb import file_list, literal, session
-from mmetl.errors import TaskError
+from mmetl.engines.duckdb import Session, file_list, literal, session
+from mmetl.errors import TaskError, Where
+from mmetl.transforms.tabular.json_digits import columns_sql, with_all_digits
+from mmetl.transforms.tabular.lines import MEND_LONG, SHOWN_LINE, is_cut, lines_of
+from mmetl.transforms.tabular.read import ReadParams
+from mmetl.utils.text import quote
 
+OBJECT_BYTES = 32 << 20  # DuckDB reads twice its `maximum_object_size`
+ROOM_BYTES = OBJECT_BYTES - 1024  # what is surely read, behind whatever the buffer holds before it
 _START_BYTES = 4096
 _FORMS = {True: "array", False: "newline_delimited"}
 _NO_ROWS = re.compile(rb"\[\s*\]\s*")
 
 
-def json_query(job: Job, shown: Mapping[Path, str], *, lines: bool) -> tuple[str, list[str]]:
+def json_query(job: Job, db: Session, shown: Mapping[Path, str], *, lines: bool) -> tuple[str, list[str]]:
     """Return the query over files whose columns are those of all objects of all files, and the columns.
 
     Args:
         job: the running task.
+        db: the session that will read the files.
         shown: the files -> what messages call them.
         lines: whether an array is refused.
     """
+    full, array = refuse_forms(shown, lines=lines)
+    source = f"{file_list(full)}, format={literal(_FORMS[array])}, records=true, hive_partitioning=false"
+    found = with_all_digits(db, source, _types(job, full, source))
+    return f"select * from read_json({source}, columns={columns_sql(found)})", [name for name, _ in found]
+
+
+def declared(params: ReadParams, names: Sequence[str], source: str) -> str:
+    """Return the query of columns, those with a declared type in that; `source` is what follows `from`."""
+    casts = (f"cast({quote(n)} as {params.types[n]}) as {quote(n)}" if n in params.types else quote(n) for n in names)
+    return f"select {', '.join(casts)} from {source}"
+
+
+def refuse_forms(shown: Mapping[Path, str], *, lines: bool) -> tuple[dict[Path, str], bool]:
+    """Return the files that have rows, and whether they are arrays. Raises TaskError for what cannot be read together."""
     starts = {path: _start(path) for path in shown}
     full = {path: name for path, name in shown.items() if starts[path] and not _NO_ROWS.fullmatch(starts[path])}
     if not full:
@@ -36,10 +57,7 @@ def json_query(job: Job, shown: Mapping[Path, str], *, lines: bool) -> tuple[str
             f"'{shown[kinds[True]]}' is a JSON array, and '{shown[kinds[False]]}' has one object a line",
             help="read files of one form by one task",
         )
-    source = f"{file_list(full)}, format={literal(_FORMS[True in kinds])}, records=true, hive_partitioning=false"
-    found = _types(job, full, source)
-    types = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in found)
-    return f"select * from read_json({source}, columns={{{types}}})", [name for name, _ in found]
+    return full, True in kinds
 
 
 def _types(job: Job, shown: Mapping[Path, str], source: str) -> list[tuple[str, str]]:
@@ -49,12 +67,27 @@ def _types(job: Job, shown: Mapping[Path, str], source: str) -> list[tuple[str, 
         try:
             return db.columns(f"select * from read_json({source}, {everything})")
         except TaskError as error:
+            if "maximum_object_size" in error.what:
+                raise _too_long(shown) from error
             if "expected records" not in error.what:
                 raise
             raise TaskError(
                 f"not all rows of {_listed(shown)} are JSON objects",
                 help="write an array of objects, or one object a line",
             ) from error
+
+
+def _too_long(shown: Mapping[Path, str]) -> TaskError:
+    """Return the error for an object that does not fit into DuckDB's buffer, at its line where it is on one."""
+    what = f"this object is longer than {OBJECT_BYTES >> 20} MB"
+    for path, name in shown.items():
+        if _start(path).startswith(b"["):
+            continue
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+            for number, line in enumerate(lines_of(file, ROOM_BYTES), 1):
+                if is_cut(line, ROOM_BYTES) or len(line.encode()) > ROOM_BYTES:
+                    return TaskError(what, Where(name, number, 1, line[:SHOWN_LINE]), MEND_LONG)
+    return TaskError(what, help="write smaller objects")
 
 
 def _start(path: Path) -> bytes:

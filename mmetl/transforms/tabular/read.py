@@ -33,6 +33,7 @@ EXTENSIONS: dict[str, Format] = {
     ".sqlite3": "sqlite",
 }
 PACKED = (".gz", ".bz2", ".zst")
+MAX_BAD_FRACTION = 0.01  # a wrong delimiter or a wrong type spoils nearly all rows, a writer's mishap few
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h|d|w)")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -84,6 +85,17 @@ class ReadParams(BaseModel):
         default_factory=list, description="texts that mean null in csv and tsv, beside nothing"
     )
     encoding: Literal["utf-8", "latin-1", "utf-16"] = Field(default="utf-8", description="of csv and tsv files")
+    bad_rows: Literal["fail", "quarantine"] = Field(
+        default="fail",
+        description="whether a row of a csv, tsv or ndjson file that cannot be read fails the task, or is set aside, to be"
+        " looked at with `mmetl quarantine show`",
+    )
+    max_bad_fraction: float = Field(
+        default=MAX_BAD_FRACTION,
+        ge=0,
+        le=1,
+        description="the share of all rows that `bad_rows: quarantine` may set aside; more fail the task",
+    )
     table: str | None = Field(default=None, description="the table to read, of a SQLite file")
     query: str | None = Field(default=None, description="a SELECT to read, in SQLite's own SQL")
     watermark: Watermark | None = Field(
@@ -100,7 +112,7 @@ class Read:
     """See the module."""
 
     name = "tabular.read"
-    version = 3
+    version = 4
     params = ReadParams
     packages: tuple[str, ...] = ("duckdb", "pyarrow")
     code: tuple[str, ...] = ()
@@ -171,6 +183,7 @@ def _problems(params: ReadParams, scope: Scope) -> Iterator[ParamError]:
             yield ParamError(
                 f"'{name}' is for csv and tsv, and this file is {kind}", help="leave it out", param=(name,)
             )
+    yield from _bad_rows_problems(params, kind)
     if params.names and params.header:
         yield ParamError("'names' is for files without a header", help="set `header: false`", param=("names",))
     for name in ("table", "query", "watermark"):
@@ -180,6 +193,19 @@ def _problems(params: ReadParams, scope: Scope) -> Iterator[ParamError]:
         if params.schema_ != "same":
             yield ParamError("'schema' is for files, and this is SQLite", help="leave it out", param=("schema",))
         yield from _sqlite_problems(params, scope)
+
+
+def _bad_rows_problems(params: ReadParams, kind: Format) -> Iterator[ParamError]:
+    if params.bad_rows == "quarantine" and kind not in {"csv", "tsv", "ndjson"}:
+        yield ParamError(
+            f"'bad_rows' is for csv, tsv and ndjson, and this file is {kind}", help="leave it out", param=("bad_rows",)
+        )
+    if params.bad_rows == "fail" and params.max_bad_fraction != MAX_BAD_FRACTION:
+        yield ParamError(
+            "'max_bad_fraction' is for rows that are set aside",
+            help="set `bad_rows: quarantine`",
+            param=("max_bad_fraction",),
+        )
 
 
 def _sqlite_problems(params: ReadParams, scope: Scope) -> Iterator[ParamError]:

@@ -10,6 +10,8 @@ from mmetl.errors import TaskError
 from mmetl.transforms.tabular import READ
 
 MEND = "help: mend the row, or set `delimiter` or `encoding`"
+LONG = "this row is longer than 16 MB"
+MEND_LONG = "help: look for an end of line that is missing"
 EMPTY = "error: 'x.csv' is empty: it has not even a header\nhelp: remove the file, or write its header"
 ENDS = "error: the rows cannot be told apart\nhelp: let all lines end alike, with \\n or with \\r\\n"
 NUL = "error: the header of 'x.csv' has a NUL byte\nhelp: mend the file, or set `encoding`"
@@ -104,18 +106,46 @@ CORPUS: dict[str, tuple[bytes, dict[str, Any], list[list[Any]] | str]] = {
         {},
         [list(range(500))],
     ),
+    "10,000 columns": (
+        (",".join(f"c{n}" for n in range(10_000)) + "\n" + ",".join(map(str, range(10_000))) + "\n").encode(),
+        {},
+        [list(range(10_000))],
+    ),
+    "only a header of 1,000 columns": (",".join(f"c{n}" for n in range(1000)).encode(), {}, []),
+    "1,000 columns, each with a type": (
+        (",".join(f"c{n}" for n in range(1000)) + "\n" + "1," * 999 + "1\n").encode(),
+        {"types": {f"c{n}": "VARCHAR" for n in range(1000)}},
+        [["1"] * 1000],
+    ),
     "a line of 100 MB": (
         b"a,b\n1,2\n3," + b"x" * 100_000_000 + b"\n4,5\n",
         {},
-        "error: a row is longer than 16 MB\nhelp: look for an end of line that is missing",
+        f"x.csv:3:1: error: {LONG}\n   3 | 3,{'x' * 198}\n     | ^\n{MEND_LONG}",
     ),
     "a header of 100 MB": (
         b"x" * 100_000_000,
         {},
-        (
-            "error: the header of 'x.csv' cannot be read: field larger than field limit (16777216)\n"
-            "help: mend it, or set `encoding`"
-        ),
+        f"x.csv:1:1: error: {LONG}\n   1 | {'x' * 200}\n     | ^\n{MEND_LONG}",
+    ),
+    "a long line among lines with quotes": (
+        b'a,b\n"1",2\n3,"' + b"x" * 20_000_000 + b'"\n',
+        {},
+        f'x.csv:3:1: error: {LONG}\n   3 | 3,"{"x" * 197}\n     | ^\n{MEND_LONG}',
+    ),
+    "a very long row of short lines": (
+        b'a,b\n1,2\n3,"' + b"xyz\n" * 12_000_000 + b'"\n',
+        {},
+        f'x.csv:3:1: error: {LONG}\n   3 | 3,"xyz\n     | ^\n{MEND_LONG}',
+    ),
+    "a long row of short lines": (
+        b'a,b\n1,2\n3,"' + b"xyz\n" * 5_000_000 + b'"\n',
+        {},
+        f'x.csv:3:1: error: {LONG}\n   3 | 3,"xyz\n     | ^\n{MEND_LONG}',
+    ),
+    "a row too long by its bytes": (
+        b"a,b\n1,2\n3," + "é".encode() * 9_000_000 + b"\n",
+        {},
+        f"x.csv:3:1: error: {LONG}\n   3 | 3,{'é' * 198}\n     | ^\n{MEND_LONG}",
     ),
 }
 
@@ -130,3 +160,40 @@ def test_messy_csv(bench: Any, title: str) -> None:
         assert str(caught.value) == expected
     else:
         assert [list(row.values()) for row in bench.rows(bench.run(READ, {"path": "x.csv", **params}))] == expected
+
+
+def test_types_of_many_columns(bench: Any) -> None:
+    """They are those that few columns have: looked at all at once, or beside each other."""
+    kinds = {
+        "int64": ["7", "", "-1"],
+        "double": ["1", "0.5", "1e22"],
+        "string": ["007", "x", '""'],
+        "bool": ["true", "FALSE", ""],
+        "date32[day]": ["2024-02-29", "", ""],
+        "timestamp[us]": ["2024-02-29", "2024-01-01T10:00", ""],
+        "timestamp[us, tz=UTC]": ["2024-01-01 10:00:00+02:00", "", ""],
+    }
+    names = [f"{kind} {n}" for kind in kinds for n in range(40)] + ["name", "value", 'a "b"']
+    values = [kinds.get(name.rpartition(" ")[0], ["", "", "1"]) for name in names]
+    header = ",".join('"' + name.replace('"', '""') + '"' for name in names)
+    rows = [",".join(row) for row in zip(*values, strict=True)]
+    bench.file("x.csv", "\n".join([header, *rows]) + "\n")
+    bench.file("y.csv", f"z,{header}\n5,{rows[0]}\n")
+    wide = bench.run(READ, {"path": ["x.csv", "y.csv"], "schema": "union"})
+    assert [c.name for c in wide.manifest.columns] == [*names, "z"]
+    expected = [name.rpartition(" ")[0] if " " in name and '"' not in name else "int64" for name in names]
+    assert [c.type for c in wide.manifest.columns] == [*expected, "int64"]
+    found = bench.rows(wide)
+    for at in range(0, len(names), 100):
+        some = names[at : at + 100]
+        bench.file("s.csv", "\n".join(",".join(r[at : at + 100]) for r in zip(*values, strict=True)) + "\n")
+        narrow = bench.rows(bench.run(READ, {"path": "s.csv", "header": False, "names": some}))
+        assert [{n: row[n] for n in some} for row in found[:3]] == narrow
+
+
+def test_bad_rows_of_many_columns(bench: Any) -> None:
+    bench.file(
+        "x.csv", ",".join(f"c{n}" for n in range(300)) + "\n" + ("1," * 299 + "1\n") * 3 + "1,2\n" + "x," * 299 + "1\n"
+    )
+    params = {"path": "x.csv", "bad_rows": "quarantine", "max_bad_fraction": 0.5, "types": {"c0": "INTEGER"}}
+    assert [list(row.values()) for row in bench.rows(bench.run(READ, params))] == [[1] * 300] * 3

@@ -55,6 +55,10 @@ JSON_ERRORS: dict[str, tuple[dict[str, str], str]] = {
             "help: read files of one form by one task"
         ),
     ),
+    "a long object": (
+        {"x.json": '[{"a":1},{"a":"' + "x" * 40_000_000 + '"}]'},
+        "error: this object is longer than 32 MB\nhelp: write smaller objects",
+    ),
     "cut off": (
         {"x.json": '[{"a":1}'},
         'error: malformed JSON in file "x.json", at byte 8 in record/value 3: unexpected character',

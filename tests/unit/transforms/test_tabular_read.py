@@ -235,6 +235,14 @@ ERRORS: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
         {"path": "x.ndjson"},
         'error: malformed JSON in file "x.ndjson", at byte 7 in line 3: unexpected end of data',
     ),
+    "a long line of json": (
+        {"x.ndjson": '{"a":1}\n{"a":"' + "x" * 40_000_000 + '"}\n'},
+        {"path": "x.ndjson"},
+        (
+            f'x.ndjson:2:1: error: this object is longer than 32 MB\n   2 | {{"a":"{"x" * 194}\n     | ^\n'
+            "help: look for an end of line that is missing"
+        ),
+    ),
     "empty json": (
         {"x.ndjson": ""},
         {"path": "x.ndjson"},
