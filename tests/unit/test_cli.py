@@ -155,7 +155,7 @@ def test_interrupted_run_is_cancelled(project: Project, sig: signal.Signals, job
     begun = time.monotonic()
     child.send_signal(sig)
     out, _ = child.communicate(timeout=20)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 15  # the command sleeps for 60
     assert child.returncode == 130
     body = shape(Result(130, out, ""))
     assert body["status"] == "cancelled"
@@ -404,7 +404,7 @@ def test_second_interrupt_leaves_no_command(empty: Project, jobs: str, sig: sign
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 15  # the command sleeps for 60
     groups = {pid.read_text().strip() for pid in pids}
     wait_for(lambda: groups.isdisjoint(living_groups()), 2)
     assert empty.fast("status", "--json").json()["status"] == "cancelled"
