@@ -54,6 +54,10 @@ class PartStore:
         """Tell whether the part is there and has the bytes that its name says."""
         return self.files.fingerprint(part_path(fingerprint)) == fingerprint
 
+    def path(self, fingerprint: Fingerprint) -> Path:
+        """Return where a part lies."""
+        return Path(self.files.full(part_path(fingerprint)))
+
     def keep(self, path: str, part: Part) -> None:
         """Make a part of an output file's bytes again, where the file still has them."""
         temp = self.temp()

@@ -1,13 +1,49 @@
-"""Frozen data about items: from which part of the input each part of an output was made, and what its items were."""
+"""Items: what a transform declares of them, of which part of the input its output was made, and what is known of them."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from mmetl.contracts.artifact import Fingerprint, Part, encode
 
 INDEX_FORMAT = 1
+
+Names = Sequence[str] | Callable[[Any], Sequence[str]]
+Types = Mapping[str, Any] | Callable[[Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Items:
+    """What an item-wise transform declares. Its function is called with batches of new items, and with no others.
+
+    Attributes:
+        reads: columns that decide what an item comes to; or a function from the params to them.
+        makes: column -> its type, as a pyarrow type or its text (`float`, `list<element: float not null>`); or a function
+            from the params to that.
+        sees: further columns that the function is given, which decide nothing, such as the path of a file.
+        many: whether an item makes any number of rows instead of one. The function then returns a column `_item`, the
+            position in the batch of the item that the row belongs to; the rows of an item keep their order.
+        key: of those rows: which of the made columns name a row of one item. They join the input's key.
+        model: a function from the params to what identifies the model (a fingerprint of its weights, a name and revision).
+        retry_on: errors of a service that is busy: the batch is tried again, later and later.
+        retries: how often.
+        batch_rows: items of a call, at most.
+        batch_bytes: bytes of a call's input, about; one item may be larger.
+    """
+
+    reads: Names
+    makes: Types
+    sees: Names = ()
+    many: bool = False
+    key: Sequence[str] = ()
+    model: Callable[[Any], str] | None = None
+    retry_on: tuple[type[Exception], ...] = ()
+    retries: int = 5
+    batch_rows: int = 1024
+    batch_bytes: int = 16 << 20
 
 
 class Unit(NamedTuple):
@@ -72,3 +108,34 @@ class ItemIndex(NamedTuple):
         if body.get("format") != INDEX_FORMAT:
             raise ValueError(f"item index format {body.get('format')} is not {INDEX_FORMAT}")
         return cls(body["basis"], tuple(Unit.from_list(u) for u in body["units"]))
+
+
+class Earlier(Protocol):
+    """What earlier runs computed for the items of a task.
+
+    Attributes:
+        forced: whether everything is to be computed again (`--force`): what is known only counts as what was before.
+    """
+
+    forced: bool
+
+    @property
+    def recipe(self) -> Fingerprint:
+        """Fingerprint of all in the task's recipe that decides what an item comes to."""
+        ...
+
+    def last(self) -> ItemIndex | None:
+        """Return the items of the task's last output."""
+        ...
+
+    def like(self, basis: Fingerprint) -> ItemIndex | None:
+        """Return the items of the newest output, of whatever task, that was made on this basis."""
+        ...
+
+    def noted(self, basis: Fingerprint) -> Sequence[Unit]:
+        """Return what runs on this basis had finished before they were cut short."""
+        ...
+
+    def note(self, basis: Fingerprint, units: Sequence[Unit]) -> None:
+        """Make finished units durable, so that a run that is cut short from now on does not lose them."""
+        ...

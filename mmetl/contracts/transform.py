@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TextIO, TypeVar, runtime_checkable
 
 from mmetl.contracts.artifact import Column, Manifest, Part
-from mmetl.contracts.items import ItemIndex
+from mmetl.contracts.items import Earlier, ItemIndex, Items
 
 Promise = Literal["pure", "watermark", "append"]
 """`pure`: an incremental run equals a run from scratch. `watermark`: rows older than the lookback are not read again."""
@@ -102,6 +102,14 @@ class Parts(Protocol):
         """Fingerprint a finished temp file, move it to its place; return (fingerprint, bytes)."""
         ...
 
+    def has(self, fingerprint: str) -> bool:
+        """Tell whether a part is there and has the bytes that its name says."""
+        ...
+
+    def path(self, fingerprint: str) -> Path:
+        """Return where a part lies."""
+        ...
+
 
 @dataclass
 class Job:
@@ -116,6 +124,7 @@ class Job:
         key: the columns that name a row.
         base: the build to continue, for a watermark read; None for a full read.
         previous: the task's last table; None if it has none.
+        earlier: what earlier runs computed for its items; None outside a run.
         view: `materialize: view`: describe the rows instead of computing them.
         allow_shrink: whether the source may have become far smaller.
         functions: `module:qualname` -> the imported project function.
@@ -143,6 +152,7 @@ class Job:
     threads: int = 1
     memory_limit: str | None = None
     previous: Manifest | None = None
+    earlier: Earlier | None = None
     allow_shrink: bool = False
     view: bool = False
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
@@ -160,6 +170,7 @@ class Made:
         view: instead of parts: the canonical SQL of a view.
         quarantine: the rows that were set aside, a table without a key whose column `_error` says why; None: none.
         items: of an item-wise transform: what each part was made of, and its items.
+        key: the columns that name a row, where the transform knows them; None: as the task says.
         files: instead of a table: path inside the declared folder -> the finished temporary file (see `Parts.temp`).
         counts: how many items were added, changed and so on; what `status` shows.
     """
@@ -171,6 +182,7 @@ class Made:
     view: str = ""
     quarantine: Manifest | None = None
     items: ItemIndex | None = None
+    key: tuple[str, ...] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
 
@@ -209,19 +221,22 @@ F = TypeVar("F")
 
 @dataclass(frozen=True)
 class Registered:
-    """One use of `register_transform`: the name and the decorated function or class."""
+    """One use of `register_transform`: the name, the decorated function or class, and what the decorator was given."""
 
     name: str
     target: Any
     version: int | None = None
     packages: tuple[str, ...] = ()
+    items: Items | None = None
 
 
 REGISTERED: dict[str, Registered] = {}
 """Filled by the decorator, read by core.registry, which knows which module was being imported."""
 
 
-def register_transform(name: str, *, version: int | None = None, packages: Sequence[str] = ()) -> Callable[[F], F]:
+def register_transform(
+    name: str, *, version: int | None = None, packages: Sequence[str] = (), items: Items | None = None
+) -> Callable[[F], F]:
     """Register a function or a class as the transform `name`.
 
     A function takes its input tables and its params by name and returns an Arrow table:
@@ -229,16 +244,22 @@ def register_transform(name: str, *, version: int | None = None, packages: Seque
         @register_transform("local.clean")
         def clean(inputs: dict[str, pa.Table], params: CleanParams) -> pa.Table: ...
 
+    With `items`, a function takes a batch of new items and returns one row for each, or many (see `Items`):
+
+        @register_transform("local.shout", items=Items(reads=["text"], makes={"loud": "string"}))
+        def shout(batch: pa.RecordBatch) -> dict: return {"loud": pc.utf8_upper(batch["text"])}
+
     A class follows the `Transform` protocol.
 
     Args:
         name: two or more words joined by dots, such as `local.clean`.
         version: raise it when the output changes; None: the code itself is the version.
         packages: distributions whose version matters to the output.
+        items: makes it item-wise.
     """
 
     def decorate(target: F) -> F:
-        REGISTERED[name] = Registered(name, target, version, tuple(packages))
+        REGISTERED[name] = Registered(name, target, version, tuple(packages), items)
         return target
 
     return decorate

@@ -32,6 +32,7 @@ from mmetl.core.decide import Facts, Lists, Record, listing_now
 from mmetl.core.families import view_manifest
 from mmetl.core.folders import place, publish, strangers
 from mmetl.core.guards import refuse_missing, refuse_shrunk, refuse_unusable
+from mmetl.core.history import ItemHistory
 from mmetl.core.jobs import Jobs
 from mmetl.core.keep import tidy
 from mmetl.core.leftovers import remove_leftovers
@@ -325,6 +326,7 @@ class Executor:
         transform = self.jobs.transform(detail)
         cancellation = Cancellation()
         job = self.jobs.job(transform, plan, node, facts, detail, log, cancellation)
+        job.earlier = ItemHistory(self.project, node, plan.pipeline, forced=full)
         if detail.promise == "watermark" and not full:
             job.base = self.jobs.base(plan, node, facts)
         for path in node.outputs:
@@ -375,7 +377,8 @@ class Executor:
         if made is not None and made.view:
             return view_manifest(detail, made, facts.manifest)
         if made is not None:
-            return Manifest("table", made.parts, tuple(detail.key), made.columns, made.buckets)
+            key = tuple(detail.key) if made.key is None else made.key
+            return Manifest("table", made.parts, key, made.columns, made.buckets)
         return Manifest("files", tuple(self.parts.take(p, cached=detail.cache) for p in node.outputs))
 
     # --- commits
@@ -463,8 +466,8 @@ class _Done:
 
     @property
     def all_counts(self) -> dict[str, int]:
-        """Of items, and of the rows that are set aside."""
-        aside = self.quarantine.rows if self.quarantine else 0
+        """Of items, and of rows that are set aside; items that are have been counted as failed."""
+        aside = self.quarantine.rows if self.quarantine and not self.items else 0
         return {**self.counts, **({"quarantined": aside} if aside else {})}
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from mmetl.contracts.items import Items
 from mmetl.contracts.transform import Declaration, Job, Made, Registered, Scope, Transform
 from mmetl.errors import MmetlError, ParamError
+from mmetl.items.transform import ItemTransform
 from mmetl.transforms.tabular.python import failed, keep_rows, whole_table
 
 
@@ -83,12 +85,33 @@ class FunctionTransform:
         return keep_rows(job, self.function, result)
 
 
+def _item_wise(registered: Registered, items: Items, module: str) -> Transform:
+    function: Callable[..., Any] = registered.target
+    takes = set(inspect.signature(function).parameters)
+    unknown = takes - {"batch", "inputs", "params"}
+    if unknown or "batch" not in takes:
+        what = f"takes '{min(unknown)}', which it is not given" if unknown else "does not take 'batch'"
+        raise ParamError(f"'{registered.name}' {what}", help="an item-wise transform takes: batch, inputs, params")
+    entry = f"{module}:{function.__qualname__}"
+    return ItemTransform(
+        registered.name,
+        function,
+        items,
+        strict(_params_of(registered)),
+        version=registered.version,
+        packages=registered.packages,
+        code=() if registered.version is not None else (entry,),
+    )
+
+
 def adapt(registered: Registered, module: str) -> Transform:
     """Return the transform for a decorated function, or for a decorated class that follows the Transform protocol.
 
     Raises:
         ParamError: if what was decorated is neither.
     """
+    if registered.items is not None:
+        return _item_wise(registered, registered.items, module)
     if not inspect.isclass(registered.target):
         return FunctionTransform(registered, module)
     made: Any = registered.target()

@@ -1,0 +1,221 @@
+"""Call the author's function with a batch of items, and look at what it returns.
+
+A batch that fails is halved until the items that fail are found: the others are computed all the same.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmetl.cache.arrow_types import type_text
+from mmetl.cache.tables import cast
+from mmetl.contracts.items import Items
+from mmetl.contracts.transform import Job
+from mmetl.errors import MmetlError, TaskError
+from mmetl.items.ledger import Numbers
+
+ITEM = "_item"
+"""The column that says which item of the batch a row belongs to."""
+
+ERROR = "_error"
+"""The column in which a function may say why it could do nothing with an item."""
+
+RETRY_DELAY_S = 0.5  # before the first; doubled each time, up to RETRY_LIMIT_S
+RETRY_LIMIT_S = 30.0
+SHOWN = 3
+
+
+@dataclass
+class Result:
+    """What a batch came to.
+
+    Attributes:
+        rows: the made columns, the rows of an item together, in the order of the items.
+        counts: how many rows each item has.
+        errors: position in the batch -> why the item failed.
+    """
+
+    rows: pa.Table
+    counts: Numbers
+    errors: dict[int, str] = field(default_factory=dict)
+
+    def slice(self, start: int, length: int) -> Result:
+        """Return the part of the result for some items."""
+        before, size = int(self.counts[:start].sum()), int(self.counts[start : start + length].sum())
+        errors = {i - start: e for i, e in self.errors.items() if start <= i < start + length}
+        return Result(self.rows.slice(before, size), self.counts[start : start + length], errors)
+
+
+def joined(results: list[Result]) -> Result:
+    """Return results one after the other as one."""
+    if len(results) == 1:
+        return results[0]
+    errors: dict[int, str] = {}
+    start = 0
+    for result in results:
+        errors.update({start + i: e for i, e in result.errors.items()})
+        start += len(result.counts)
+    return Result(pa.concat_tables([r.rows for r in results]), np.concatenate([r.counts for r in results]), errors)
+
+
+class Caller:
+    """Calls one function for the items of one task.
+
+    Args:
+        job: the running task.
+        function: of the transform's author; it takes `batch`, and `params` and `inputs` if it wants them.
+        items: what the author declared.
+        made: the schema of what it makes.
+        inputs: further tables, whole, by alias.
+        stop: tells whether the run was interrupted.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        function: Callable[..., Any],
+        items: Items,
+        made: pa.Schema,
+        inputs: Mapping[str, pa.Table],
+        stop: Callable[[], bool],
+    ) -> None:
+        self._job, self._function, self._items, self._made, self._stop = job, function, items, made, stop
+        takes = inspect.signature(function).parameters
+        self._given = {k: v for k, v in {"params": job.params, "inputs": inputs}.items() if k in takes}
+        self.name = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, batch: pa.RecordBatch) -> Result:
+        """Return what the items of a batch come to.
+
+        Raises:
+            TaskError: for what is no item's fault: a wrong shape, an interrupt, a service that stays busy.
+        """
+        if self._stop():
+            raise TaskError("the run was interrupted")
+        try:
+            returned = self._patiently(batch)
+        except MmetlError:
+            raise
+        except Exception as error:  # noqa: BLE001  the author's code may raise anything
+            if batch.num_rows == 1:
+                return Result(self._made.empty_table(), np.zeros(1, np.int64), {0: self._told(error)})
+            half = batch.num_rows // 2
+            return joined([self(batch.slice(0, half)), self(batch.slice(half))])
+        return self._looked_at(returned, batch.num_rows)
+
+    def _patiently(self, batch: pa.RecordBatch) -> Any:
+        """Call the function; wait and call again while a service is busy."""
+        for n in range(self._items.retries + 1):
+            try:
+                return self._function(batch=batch, **self._given)
+            except self._items.retry_on as error:
+                if n == self._items.retries:
+                    raise TaskError(
+                        f"'{self.name}' gave up after {n + 1} attempts: {type(error).__name__}: {error}",
+                        help="what is finished is kept; run again when the service answers",
+                    ) from error
+                self._job.log.write(f"attempt {n + 1} failed: {type(error).__name__}: {error}\n")
+                self._wait(min(RETRY_DELAY_S * 2**n, RETRY_LIMIT_S))
+        raise AssertionError
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self._stop():
+                raise TaskError("the run was interrupted")
+            time.sleep(min(0.1, seconds))
+
+    def _told(self, error: Exception) -> str:
+        """Return an error in one line; the trace goes to the log."""
+        self._job.log.write("".join(traceback.format_exception(error)))
+        first = str(error).splitlines()
+        return f"{type(error).__name__}: {first[0]}" if first else type(error).__name__
+
+    def _looked_at(self, returned: Any, items: int) -> Result:
+        """Return what the function returned as a result. Raises TaskError if it is not what was declared."""
+        rows = self._table(returned)
+        many = self._items.many
+        expected = [*self._made.names, *([ITEM] if many else [])]
+        missing = [n for n in expected if n not in rows.column_names]
+        if missing:
+            had = ", ".join(rows.column_names) or "none"
+            raise TaskError(f"'{self.name}' did not return the column '{missing[0]}'", help=f"it returned: {had}")
+        if not many and rows.num_rows != items:
+            raise TaskError(
+                f"'{self.name}' returned {rows.num_rows} rows for {items} items",
+                help=f"return one row an item, or declare many=True and return the column {ITEM}",
+            )
+        errors: dict[int, str] = {}
+        of = self._items_of(rows, items) if many else np.arange(items)
+        if ERROR in rows.column_names and rows.column(ERROR).null_count < rows.num_rows:
+            told = rows.column(ERROR).to_pylist()
+            errors = {int(of[i]): str(e) for i, e in enumerate(told) if e is not None}
+            sound = pa.array(~np.isin(of, list(errors)))
+            rows, of = rows.filter(sound), of[np.asarray(sound)]
+        if many and len(of) > 1 and (of[1:] < of[:-1]).any():
+            order = np.argsort(of, kind="stable")
+            rows, of = rows.take(pa.array(order)), of[order]
+        made = self._cast(rows)
+        if many and self._items.key:
+            self._check_key(made, of)
+        return Result(made, np.bincount(of, minlength=items).astype(np.int64), errors)
+
+    def _table(self, returned: Any) -> pa.Table:
+        try:
+            if isinstance(returned, dict):
+                return pa.table(returned)
+            if isinstance(returned, pa.RecordBatch):
+                return pa.Table.from_batches([returned])
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise TaskError(f"what '{self.name}' returned is not a table: {error}") from error
+        if isinstance(returned, pa.Table):
+            return returned
+        raise TaskError(
+            f"'{self.name}' returned {type(returned).__name__}, not rows",
+            help="return a pyarrow RecordBatch or Table, or a dict of columns",
+        )
+
+    def _items_of(self, rows: pa.Table, items: int) -> Numbers:
+        try:
+            of: Numbers = np.asarray(rows.column(ITEM).cast(pa.int64()))
+            if len(of) and (rows.column(ITEM).null_count or of.min() < 0 or of.max() >= items):
+                raise TaskError(f"'{self.name}' returned a {ITEM} that is no position in its batch")
+        except pa.ArrowException as error:
+            raise TaskError(f"'{self.name}' returned a {ITEM} that is no number: {error}") from error
+        return of
+
+    def _cast(self, rows: pa.Table) -> pa.Table:
+        for field_ in self._made:
+            found = rows.column(field_.name).type
+            if not found.equals(field_.type) and pa.types.is_null(found) and rows.num_rows:
+                continue  # all null: any type
+            if pa.types.is_nested(found) != pa.types.is_nested(field_.type) and not pa.types.is_null(found):
+                raise TaskError(
+                    f"'{self.name}' returned '{field_.name}' as '{found}', declared is '{type_text(field_.type)}'",
+                    help="return the type that is declared",
+                )
+        return cast(rows.select(self._made.names), self._made)
+
+    def _check_key(self, made: pa.Table, of: Numbers) -> None:
+        key = list(self._items.key)
+        for name in key:
+            if made.column(name).null_count:
+                raise TaskError(f"'{self.name}' returned a null in '{name}', which is a part of the key")
+        named = made.select(key).append_column(ITEM, pa.array(of))
+        sizes = named.group_by([ITEM, *key], use_threads=False).aggregate([([], "count_all")])
+        repeated = sizes.filter(pc.greater(sizes.column("count_all"), 1))
+        if repeated.num_rows:
+            shown = ", ".join("/".join(str(r[k]) for k in key) for r in repeated.slice(0, SHOWN).to_pylist())
+            raise TaskError(
+                f"'{self.name}' returned several rows of one item with the same key: {shown}",
+                help="add an occurrence number to the key, or return each once",
+            )

@@ -1,0 +1,311 @@
+"""Do an item-wise task: compute what is new in batches across parts, and put each part of the output together.
+
+The parts of the input are gone through in order, twice: once to hash their items (see plan), and once, for those that are
+not kept, to compute and to write. In between only hashes are held, some 50 bytes an item.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from mmetl.cache.arrow_types import columns_of
+from mmetl.cache.tables import write_table
+from mmetl.contracts.artifact import Fingerprint, Manifest
+from mmetl.contracts.items import ItemIndex, Items, Unit
+from mmetl.contracts.transform import Job, Made, Table
+from mmetl.errors import TaskError
+from mmetl.items.calls import ERROR, ITEM, Result, joined
+from mmetl.items.hashes import Hashes
+from mmetl.items.ledger import Ledger, Numbers, read_ledger, write_ledger
+from mmetl.items.plan import Changed, Plan, plan_items, read_part
+from mmetl.items.rows import MadeRows
+from mmetl.items.shape import Shape
+
+NOTE_S = 0.5  # how often finished parts are made durable, so that a kill does not lose them
+OPEN_BYTES = 64 << 20  # of input parts that wait for a batch to become full
+PIECE_S = 2.0  # and items of a part that is not finished
+
+
+@dataclass(frozen=True)
+class Failures:
+    """What happens to items that fail.
+
+    Attributes:
+        set_aside: they go into quarantine, and the others go on; else the first one fails the task.
+        max_fraction: of all items; above it the task fails all the same.
+    """
+
+    set_aside: bool
+    max_fraction: float
+
+
+@dataclass
+class _Open:
+    """A part of the output on its way."""
+
+    changed: Changed
+    rows: pa.Table
+    results: list[Result] = field(default_factory=list)
+    computed: int = 0
+    noted: tuple[int, int] = (0, 0)  # results, and items, that a kill does not lose any more
+
+    @property
+    def whole(self) -> bool:
+        return self.computed == len(self.changed.todo)
+
+
+Batches = Iterator[pa.RecordBatch]
+Compute = Callable[[Iterable[pa.RecordBatch]], Iterator[Result]]
+"""Turns batches into results, in the same order; how many are under way at a time is its own affair."""
+
+
+class ItemRun:
+    """One run of one item-wise task.
+
+    Args:
+        job: the running task.
+        items: what the transform declares.
+        table: the input.
+        shape: the task's columns.
+        basis: fingerprint of all that decides what an item comes to, besides the item.
+        failures: what happens to items that fail.
+    """
+
+    def __init__(
+        self, job: Job, items: Items, table: Table, shape: Shape, basis: Fingerprint, failures: Failures
+    ) -> None:
+        self._job, self._items, self._table, self._shape, self._basis = job, items, table, shape, basis
+        self._failures = failures
+        self._plan: Plan = plan_items(table, shape, basis, job.earlier, job.parts)
+        self._made = MadeRows(job.parts, shape.made, self._plan)
+        self._units: dict[int, Unit] = dict(self._plan.kept)
+        self._failed: dict[int, pa.Table] = {}  # place of an input part -> its items that failed
+        self._open: deque[_Open] = deque()
+        self._waiting: deque[tuple[_Open, int]] = deque()  # which items the batches under way consist of
+        self._noted_at = time.monotonic()
+        self._to_note: list[Unit] = []
+        self._computed = 0
+
+    def run(self, compute: Compute) -> Made:
+        """Compute and write what is not known. Raises TaskError where an item fails that may not."""
+        try:
+            for result in compute(self._batches()):
+                self._take(result)
+            self._finish()
+        except BaseException:
+            self._note(everything=True)
+            raise
+        units = tuple(self._units[n] for n in range(len(self._table.manifest.parts)))
+        quarantine = self._quarantine(units)
+        counts = self._plan.counts | {"computed": self._computed}
+        failed = sum(u.failed for u in units)
+        return Made(
+            tuple(p for u in units for p in u.parts),
+            self._shape.columns,
+            self._table.manifest.buckets,
+            quarantine=quarantine,
+            items=ItemIndex(self._basis, units),
+            key=self._shape.output_key,
+            counts={k: v for k, v in (counts | {"failed": failed}).items() if v or k == "computed"},
+        )
+
+    # --- batches out
+
+    def _batches(self) -> Batches:
+        """Yield new items, across the parts, in batches of a bounded number of rows and bytes."""
+        pieces: list[tuple[_Open, pa.Table]] = []
+        rows = size = 0
+        for changed in self._plan.changed:
+            unit = _Open(changed, read_part(self._table, changed.number, self._shape.needed))
+            self._open.append(unit)
+            if not len(changed.todo) and len(self._open) == 1:
+                self._finish()
+            if pieces and sum(u.rows.nbytes for u in self._open) > OPEN_BYTES:
+                yield self._batch(pieces)
+                pieces, rows, size = [], 0, 0
+            for whole in self._pieces_of(unit):
+                piece = whole
+                if pieces and size + piece.nbytes > self._items.batch_bytes:
+                    yield self._batch(pieces)
+                    pieces, rows, size = [], 0, 0
+                while rows + piece.num_rows >= self._items.batch_rows:
+                    room = self._items.batch_rows - rows
+                    yield self._batch([*pieces, (unit, piece.slice(0, room))])
+                    piece = piece.slice(room)
+                    pieces, rows, size = [], 0, 0
+                if piece.num_rows:
+                    pieces.append((unit, piece))
+                    rows, size = rows + piece.num_rows, size + piece.nbytes
+        if pieces:
+            yield self._batch(pieces)
+
+    def _pieces_of(self, unit: _Open) -> Iterator[pa.Table]:
+        """Yield a part's new items in pieces that fit into a batch; an item that does not is a piece of its own."""
+        todo = unit.changed.todo
+        todo_rows = unit.rows.select(self._shape.given).take(pa.array(todo)) if len(todo) else None
+        halves = [todo_rows] if todo_rows is not None else []
+        while halves:
+            piece = halves.pop()
+            if piece.num_rows > 1 and (
+                piece.num_rows > self._items.batch_rows or piece.get_total_buffer_size() > self._items.batch_bytes
+            ):
+                half = piece.num_rows // 2
+                halves += [
+                    pa.Table.from_batches(_copied(piece.slice(half))),
+                    pa.Table.from_batches(_copied(piece.slice(0, half))),
+                ]
+            else:
+                yield piece
+
+    def _batch(self, pieces: list[tuple[_Open, pa.Table]]) -> pa.RecordBatch:
+        self._waiting.extend((unit, piece.num_rows) for unit, piece in pieces)
+        self._waiting.append((pieces[-1][0], 0))  # the end of the batch
+        rows = pa.concat_tables([p for _, p in pieces]).combine_chunks()
+        return rows.to_batches()[0]
+
+    # --- results in
+
+    def _take(self, result: Result) -> None:
+        """Hand the result of a batch out to the parts that its items are of."""
+        start = 0
+        self._computed += len(result.counts)
+        while True:
+            unit, items = self._waiting.popleft()
+            if not items:
+                break
+            own = result.slice(start, items)
+            positions = unit.changed.todo[unit.computed : unit.computed + items]
+            if own.errors and not self._failures.set_aside:
+                self._fail(unit, positions, own)
+            unit.results.append(own)
+            unit.computed += items
+            start += items
+        self._finish()
+        self._note()
+
+    def _finish(self) -> None:
+        """Write the parts whose items are all computed, in order."""
+        while self._open and self._open[0].whole:
+            self._write(self._open.popleft())
+
+    def _write(self, unit: _Open) -> None:
+        changed, rows = unit.changed, unit.rows
+        made = self._made.assemble(changed, joined(unit.results) if unit.results else None)
+        ledger = changed.ledger
+        if self._items.many or len(ledger.errors):
+            rows = rows.take(pa.array(np.repeat(np.arange(len(ledger)), ledger.rows)))
+        columns = [made.column(n) if n in made.column_names else rows.column(n) for n in self._shape.output.names]
+        output = pa.Table.from_arrays(columns, schema=self._shape.output)
+        parts = write_table(output.to_batches(), self._shape.output, self._job.parts)
+        bucket = changed.part.bucket
+        written = Unit(
+            changed.part.fingerprint,
+            write_ledger(ledger, self._job.parts, bucket),
+            tuple(p._replace(bucket=bucket) for p in parts),
+            len(ledger.errors),
+        )
+        if ledger.errors:
+            self._failed[changed.number] = self._aside(unit.rows, ledger)
+        self._units[changed.number] = written
+        self._to_note.append(written)
+        self._made.written(changed, written)
+
+    # --- what a kill must not lose
+
+    def _note(self, *, everything: bool = False) -> None:
+        """Make finished parts durable, every now and then; and computed items of one that takes long."""
+        now = time.monotonic()
+        due = now - self._noted_at
+        if self._job.earlier is None or not (everything or due > NOTE_S) or not self._computed:
+            return
+        units, self._to_note = self._to_note, []
+        if everything or due > PIECE_S or not units:
+            units += self._pieces()
+        if units:
+            self._job.earlier.note(self._basis, units)
+        self._noted_at = time.monotonic()
+
+    def _pieces(self) -> list[Unit]:
+        """Keep computed items of parts that are not finished, as units that no part of an input has made."""
+        found = []
+        for unit in self._open:
+            results, items = unit.noted
+            if unit.computed > items:
+                found.append(
+                    self._piece(
+                        unit.changed.ledger.items[unit.changed.todo[items : unit.computed]],
+                        joined(unit.results[results:]),
+                    )
+                )
+                unit.noted = (len(unit.results), unit.computed)
+        return found
+
+    def _piece(self, items: Hashes, result: Result) -> Unit:
+        nothing = np.zeros(len(items), np.uint64)
+        ledger = write_ledger(Ledger(items, nothing, nothing, result.counts, result.errors), self._job.parts, 0)
+        parts = write_table(result.rows.to_batches(), self._shape.made, self._job.parts)
+        return Unit(f"items {ledger.fingerprint}", ledger, parts, len(result.errors))
+
+    # --- what fails
+
+    def _fail(self, unit: _Open, positions: Numbers, result: Result) -> None:
+        position, error = min(result.errors.items())
+        named = (
+            unit.rows.select(self._shape.key or self._shape.reads[:1]).slice(int(positions[position]), 1).to_pylist()[0]
+        )
+        shown = ", ".join(f"{k} '{v}'" if isinstance(v, str) else f"{k} {v}" for k, v in named.items())
+        more = f", and {len(result.errors) - 1} more" if len(result.errors) > 1 else ""
+        raise TaskError(
+            f"an item failed ({shown[:200]}{more}): {error}",
+            help="mend it, or set failing items aside with `on_error: quarantine`",
+        )
+
+    def _aside(self, rows: pa.Table, ledger: Ledger) -> pa.Table:
+        """Return the items of a part that failed: why, what they are called, and their fingerprint."""
+        at = sorted(ledger.errors)
+        named = rows.select(self._shape.key or self._shape.reads).take(pa.array(at, pa.int64()))
+        hashes = [f"{int(h):016x}{int(low):016x}" for h, low in ledger.items[at]]
+        named = named.append_column(ITEM, pa.array(hashes, pa.string()))
+        return named.add_column(0, ERROR, pa.array([ledger.errors[i] for i in at], pa.string()))
+
+    def _quarantine(self, units: tuple[Unit, ...]) -> Manifest | None:
+        """Keep the failed items of all parts as a table. Raises TaskError if there are too many."""
+        failed, total = sum(u.failed for u in units), sum(u.ledger.rows for u in units)
+        if not failed:
+            return None
+        for number, unit in self._plan.kept.items():
+            if unit.failed:
+                rows = read_part(self._table, number, self._shape.needed)
+                self._failed[number] = self._aside(rows, read_ledger(unit.ledger, self._job.parts))
+        rows = pa.concat_tables([self._failed[n] for n in sorted(self._failed)])
+        if failed > total * self._failures.max_fraction:
+            self._note(everything=True)
+            raise TaskError(
+                f"{failed:,} of {total:,} items failed, more than a share of {self._failures.max_fraction:g};"
+                f" the first: {rows.column(ERROR)[0].as_py()}",
+                help="mend them, or raise `max_fraction`",
+            )
+        parts = write_table(rows.to_batches(), rows.schema, self._job.parts)
+        return Manifest("table", parts, (), columns_of(rows.schema))
+
+
+def _copied(rows: pa.Table) -> list[pa.RecordBatch]:
+    """Return rows without the memory of those around them."""
+    batches: list[pa.RecordBatch] = rows.take(pa.array(np.arange(rows.num_rows))).to_batches()
+    return batches
+
+
+def in_order(call: Callable[[pa.RecordBatch], Result]) -> Compute:
+    """Compute one batch after the other, here."""
+
+    def compute(batches: Iterable[pa.RecordBatch]) -> Iterator[Result]:
+        for batch in batches:
+            yield call(batch)
+
+    return compute

@@ -1,0 +1,115 @@
+"""Which columns an item-wise task reads, hands on and makes, and how its rows are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from mmetl.cache.arrow_types import arrow_schema, columns_of, normal_schema, parse_type
+from mmetl.contracts.artifact import Column, Manifest
+from mmetl.contracts.items import Items
+from mmetl.errors import TaskError
+from mmetl.utils.text import near
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The columns of one item-wise task.
+
+    Attributes:
+        key: of the input.
+        reads: input columns that decide what an item comes to.
+        sees: further input columns that the function is given.
+        carried: input columns that go into the output as they are, the key among them.
+        made: schema of what the function makes.
+        output: schema of the output.
+        output_key: the columns that name a row of the output.
+    """
+
+    key: tuple[str, ...]
+    reads: tuple[str, ...]
+    sees: tuple[str, ...]
+    carried: tuple[str, ...]
+    made: pa.Schema
+    output: pa.Schema
+    output_key: tuple[str, ...]
+
+    @property
+    def given(self) -> list[str]:
+        """The input columns that the function is given."""
+        return list(dict.fromkeys((*self.reads, *self.sees)))
+
+    @property
+    def rest(self) -> list[str]:
+        """The columns that go into the output and decide nothing."""
+        return [c for c in self.carried if c not in self.reads and c not in self.key]
+
+    @property
+    def needed(self) -> list[str]:
+        """All columns of the input that are read."""
+        return list(dict.fromkeys((*self.key, *self.given, *self.carried)))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The output's schema as a manifest has it."""
+        return columns_of(self.output)
+
+
+def shape_of(items: Items, params: Any, keep: Sequence[str], task: str, table: Manifest) -> Shape:
+    """Return the columns of a task over this input.
+
+    Args:
+        items: what the transform declares.
+        params: of the task.
+        keep: of a transform that makes many rows: input columns that each of them repeats.
+        task: the task that made the input.
+        table: the input.
+
+    Raises:
+        TaskError: if the input has no such column, or a made one would take the place of a key.
+    """
+    schema = arrow_schema(table.columns)
+    reads, sees = tuple(_names(items.reads, params)), tuple(_names(items.sees, params))
+    for name in (*reads, *sees, *keep):
+        if name not in schema.names:
+            close = near(name, schema.names)
+            raise TaskError(
+                f"'{task}' has no column '{name}'",
+                help=(f"did you mean '{close}'? " if close else "") + f"it has: {', '.join(schema.names)}",
+            )
+    made = _made(items.makes(params) if callable(items.makes) else items.makes)
+    for name in made.names:
+        if name in table.key:
+            raise TaskError(f"it makes '{name}', which is a part of the key of '{task}'", help="name it otherwise")
+    if not items.many:
+        fields = [made.field(f.name) if f.name in made.names else f for f in schema]
+        fields += [f for f in made if f.name not in schema.names]
+        carried = tuple(n for n in schema.names if n not in made.names)
+        return Shape(table.key, reads, sees, carried, made, pa.schema(fields), table.key)
+    carried = tuple(dict.fromkeys((*table.key, *keep)))
+    for name in keep:
+        if name in made.names:
+            raise TaskError(f"it makes '{name}', which is also kept from '{task}'", help="leave one of them out")
+    output = pa.schema([*(schema.field(n) for n in carried), *made])
+    return Shape(table.key, reads, sees, carried, made, output, (*table.key, *items.key) if table.key else ())
+
+
+def _names(names: Any, params: Any) -> Sequence[str]:
+    found = names(params) if callable(names) else names
+    return (found,) if isinstance(found, str) else tuple(found)
+
+
+def _made(types: Mapping[str, Any]) -> pa.Schema:
+    fields = []
+    for name, kind in types.items():
+        try:
+            fields.append((name, kind if isinstance(kind, pa.DataType) else parse_type(kind)))
+        except ValueError as error:
+            raise TaskError(
+                f"the transform declares '{name}' as '{kind}', which is no type: {error}",
+                help="write a pyarrow type, or its text",
+            ) from error
+    return normal_schema(pa.schema(fields))

@@ -1,0 +1,125 @@
+"""The transform that is made of a function over batches of items and of what its author declared."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, create_model
+
+from mmetl.contracts.items import Items
+from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table, View
+from mmetl.engines.packages import require
+from mmetl.errors import ParamError, TaskError
+
+
+class Setting(BaseModel):
+    """Params that every item-wise transform has."""
+
+    on_error: Literal["fail", "quarantine"] = Field(
+        "fail", description="an item that fails: it fails the task, or it is set aside and the others go on"
+    )
+    max_fraction: float = Field(
+        0.5, ge=0, le=1, description="with `quarantine`: the share of items that may fail before the task does"
+    )
+
+
+class SettingOfMany(Setting):
+    """Params of transforms that make any number of rows of an item."""
+
+    keep: tuple[str, ...] = Field((), description="columns of the input that every row repeats")
+
+
+def with_setting(model: type[BaseModel], *, many: bool) -> type[BaseModel]:
+    """Return an author's params model with the params that every item-wise transform has."""
+    bases = (model, SettingOfMany if many else Setting)
+    return create_model(model.__name__, __base__=bases, __doc__=model.__doc__)
+
+
+class ItemTransform:
+    """An item-wise transform. The first input is the items; further ones are given whole, as `inputs`.
+
+    Args:
+        name: such as `document.chunk`.
+        function: `f(batch)`, and `params` and `inputs` if it wants them; it returns the made columns.
+        items: what it declares.
+        params: its own params model.
+        version: raised when its output changes; None: its code is the version.
+        packages: distributions whose version matters to the output.
+        extra: the extra of mmETL that it needs, with the packages to import.
+        code: `module:qualname` entries of a project's own transform.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        items: Items,
+        params: type[BaseModel],
+        *,
+        version: int | None,
+        packages: tuple[str, ...] = (),
+        extra: tuple[str, ...] = ("tabular",),
+        code: tuple[str, ...] = (),
+    ) -> None:
+        if items.key and not items.many:
+            raise ParamError(f"'{name}' declares a key for its rows, but not many=True", help="leave the key out")
+        self.name, self.version, self.packages, self.code = name, version, packages, code
+        self.params = with_setting(params, many=items.many)
+        self.items = items
+        self.function = function
+        self._extra = extra
+
+    def declare(self, params: Any, scope: Scope) -> Declaration:
+        """Say what identifies the model. Raises ParamError without an input."""
+        if not scope.inputs:
+            raise ParamError(f"'{self.name}' needs an input: the items", help="name a task in `inputs:`")
+        recipe = {"model": self.items.model(params)} if self.items.model else {}
+        return Declaration(recipe=recipe, named_inputs=len(scope.inputs) > 1)
+
+    def run(self, job: Job) -> Made:
+        """Compute what is new. Raises TaskError for an input that is no table, and for items that may not fail."""
+        require("tabular", "numpy", "pyarrow")
+        require(*self._extra)
+        from mmetl.cache.fingerprints import combine
+        from mmetl.cache.tables import read_table
+        from mmetl.contracts.artifact import encode
+        from mmetl.items.calls import Caller
+        from mmetl.items.run import Failures, ItemRun, in_order
+        from mmetl.items.shape import shape_of
+        from mmetl.utils.hashing import xxh3_hex
+
+        table, others = _inputs(job)
+        shape = shape_of(self.items, job.params, getattr(job.params, "keep", ()), table.task, table.manifest)
+        if job.key and tuple(job.key) != shape.output_key:
+            had = ", ".join(shape.output_key) or "none"
+            raise TaskError("`key` is not the key of the rows that it makes", help=f"leave it out: the key is {had}")
+        read = [(c.name, c.type) for c in table.manifest.columns if c.name in shape.reads]
+        made = [(c.name, str(c.type)) for c in shape.made]
+        further = {a: xxh3_hex(t.manifest.to_json().encode()) for a, t in others.items()}
+        recipe = job.earlier.recipe if job.earlier else ""
+        carried = list(shape.carried) if self.items.many else []
+        basis = combine([recipe, encode([read, made, further, carried])])
+        stopped = threading.Event()
+        job.on_cancel(stopped.set)
+        given = {a: read_table(t).read_all() for a, t in others.items()}
+        caller = Caller(job, self.function, self.items, shape.made, given, stopped.is_set)
+        failures = Failures(job.params.on_error == "quarantine", job.params.max_fraction)
+        return ItemRun(job, self.items, table, shape, basis, failures).run(in_order(caller))
+
+
+def _inputs(job: Job) -> tuple[Table, dict[str, Table]]:
+    """Return the table of the items, and the further tables by alias. Raises TaskError for a view."""
+    tables: dict[str, Table] = {}
+    for alias, table in job.inputs.items():
+        if isinstance(table, View):
+            raise TaskError(
+                f"'{table.task}' is a view, which has no items of its own",
+                help=f"leave out `materialize: view` in '{table.task}'",
+            )
+        tables[alias] = table
+    if not tables:
+        raise TaskError("its input writes files, it has no rows", help="name a task that makes a table")
+    alias, first = next(iter(tables.items()))
+    return first, {a: t for a, t in tables.items() if a != alias}
