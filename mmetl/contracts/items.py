@@ -15,6 +15,10 @@ Names = Sequence[str] | Callable[[Any], Sequence[str]]
 Types = Mapping[str, Any] | Callable[[Any], Mapping[str, Any]]
 
 
+class BusyError(Exception):
+    """What a transform raises when a service may answer later: the batch is tried again."""
+
+
 @dataclass(frozen=True)
 class Items:
     """What an item-wise transform declares. Its function is called with batches of new items, and with no others.
@@ -28,9 +32,9 @@ class Items:
             position in the batch of the item that the row belongs to; the rows of an item keep their order.
         key: of those rows: which of the made columns name a row of one item. They join the input's key.
         model: a function from the params to what identifies the model (a fingerprint of its weights, a name and revision).
-        retry_on: errors of a service that is busy: the batch is tried again, later and later.
+        retry_on: errors of a service that is busy, besides `BusyError`: the batch is tried again, later and later.
         retries: how often.
-        batch_rows: items of a call, at most.
+        batch_rows: items of a call, at most; or a function from the params to that.
         batch_bytes: bytes of a call's input, about; one item may be larger.
     """
 
@@ -42,7 +46,7 @@ class Items:
     model: Callable[[Any], str] | None = None
     retry_on: tuple[type[Exception], ...] = ()
     retries: int = 5
-    batch_rows: int = 1024
+    batch_rows: int | Callable[[Any], int] = 1024
     batch_bytes: int = 16 << 20
 
 

@@ -47,6 +47,7 @@ class Declaration:
         promise: what an incremental run guarantees.
         named_inputs: whether the names (aliases) of the inputs can change the output; they then count in the recipe.
         arguments: names of the arguments that `functions` are called with; None where they are not known yet.
+        packages: distributions whose version matters to this task, besides those of the transform.
     """
 
     tables: Mapping[str, str] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Declaration:
     named_inputs: bool = True
     arguments: tuple[str, ...] | None = None
     folder: str = ""
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class Job:
         log: the task's log file, line-buffered text.
         threads: how many threads the engine may use (at least 1).
         memory_limit: how much memory the engine may use before it spills, such as `2000000000B`.
+        fingerprint: of a source file, as it was observed before the task; None outside a run.
         on_cancel: register a function that interrupts the work; called at a timeout or Ctrl-C, from another thread.
     """
 
@@ -155,6 +158,7 @@ class Job:
     earlier: Earlier | None = None
     allow_shrink: bool = False
     view: bool = False
+    fingerprint: Callable[[Path], str] | None = None
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
 
 

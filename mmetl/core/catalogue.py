@@ -73,7 +73,7 @@ def describe(transform: Transform) -> Described:
 
 def summary(transform: Transform) -> str:
     """Return the first sentence of a transform's docstring, or of its module's."""
-    target = getattr(transform, "function", type(transform))
+    target = getattr(transform, "function", None) or type(transform)
     text = inspect.getdoc(target) or ""
     if not text or text.startswith("See the module"):
         text = sys.modules[target.__module__].__doc__ or ""

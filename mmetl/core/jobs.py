@@ -115,6 +115,7 @@ class Jobs:
             previous=self._previous(node, facts),
             allow_shrink=node.name in self.options.allow_shrink,
             view=detail.view,
+            fingerprint=lambda path: facts.files.fingerprint(_relative(root, path)),
             on_cancel=cancellation.add,
         )
 
@@ -185,3 +186,8 @@ class Jobs:
         if manifest.kind != "files":
             self.inputs.remember(fingerprint, manifest)
         return fingerprint
+
+
+def _relative(root: Path, path: Path) -> str:
+    """Return a file as facts name it."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -349,8 +349,8 @@ class Planner:
             recipe["inputs"] = list(draft.inputs)
         if draft.families:
             recipe["families"] = {alias: self._values(names) for alias, names in draft.families.items()}
-        if draft.transform.packages:
-            recipe["packages"] = {p: self._version(p) for p in draft.transform.packages}
+        if packages := (*draft.transform.packages, *draft.declared.packages):
+            recipe["packages"] = {p: self._version(p) for p in packages}
         code = self._code(name, draft)
         if code:
             recipe["code"] = code

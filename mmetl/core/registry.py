@@ -19,6 +19,7 @@ from mmetl.utils.text import near
 __all__ = ["BUILT_IN", "Registry", "folders_on_path", "import_project_module", "load_function", "register_transform"]
 
 BUILT_IN = {
+    "document.files": "mmetl.transforms.document.files:FILES",
     "python.run": "mmetl.transforms.command:PYTHON",
     "shell.run": "mmetl.transforms.command:SHELL",
     "tabular.aggregate": "mmetl.transforms.tabular.builders.groups:AGGREGATE",
@@ -33,6 +34,7 @@ BUILT_IN = {
     "tabular.sql": "mmetl.transforms.tabular:SQL",
     "tabular.union": "mmetl.transforms.tabular.builders.together:UNION",
     "tabular.write": "mmetl.transforms.tabular:WRITE",
+    "vector.embed": "mmetl.transforms.vector.embed:EMBED",
 }
 ADAPTER = "mmetl.transforms.function:adapt"  # makes a Transform of a decorated function or class
 ENTRY_POINTS = "mmetl.transforms"
@@ -125,7 +127,7 @@ class Registry:
 
 def _known(name: str, names: Sequence[str]) -> str:
     close = near(name, names)
-    return (f"did you mean '{close}'? " if close else "") + "known: " + ", ".join(names)
+    return f"did you mean '{close}'? `mmetl transforms` lists them" if close else f"known: {', '.join(names)}"
 
 
 def import_project_module(root: Path, module: str) -> ModuleType:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from mmetl.cache.arrow_types import type_text
 from mmetl.cache.tables import cast
-from mmetl.contracts.items import Items
+from mmetl.contracts.items import BusyError, Items
 from mmetl.contracts.transform import Job
 from mmetl.errors import MmetlError, TaskError
 from mmetl.items.ledger import Numbers
@@ -114,10 +114,11 @@ class Caller:
 
     def _patiently(self, batch: pa.RecordBatch) -> Any:
         """Call the function; wait and call again while a service is busy."""
+        busy: tuple[type[Exception], ...] = (BusyError, *self._items.retry_on)
         for n in range(self._items.retries + 1):
             try:
                 return self._function(batch=batch, **self._given)
-            except self._items.retry_on as error:
+            except busy as error:
                 if n == self._items.retries:
                     raise TaskError(
                         f"'{self.name}' gave up after {n + 1} attempts: {type(error).__name__}: {error}",

@@ -82,6 +82,7 @@ class ItemRun:
     ) -> None:
         self._job, self._items, self._table, self._shape, self._basis = job, items, table, shape, basis
         self._failures = failures
+        self._batch_rows = items.batch_rows(job.params) if callable(items.batch_rows) else items.batch_rows
         self._plan: Plan = plan_items(table, shape, basis, job.earlier, job.parts)
         self._made = MadeRows(job.parts, shape.made, self._plan)
         self._units: dict[int, Unit] = dict(self._plan.kept)
@@ -134,8 +135,8 @@ class ItemRun:
                 if pieces and size + piece.nbytes > self._items.batch_bytes:
                     yield self._batch(pieces)
                     pieces, rows, size = [], 0, 0
-                while rows + piece.num_rows >= self._items.batch_rows:
-                    room = self._items.batch_rows - rows
+                while rows + piece.num_rows >= self._batch_rows:
+                    room = self._batch_rows - rows
                     yield self._batch([*pieces, (unit, piece.slice(0, room))])
                     piece = piece.slice(room)
                     pieces, rows, size = [], 0, 0
@@ -153,7 +154,7 @@ class ItemRun:
         while halves:
             piece = halves.pop()
             if piece.num_rows > 1 and (
-                piece.num_rows > self._items.batch_rows or piece.get_total_buffer_size() > self._items.batch_bytes
+                piece.num_rows > self._batch_rows or piece.get_total_buffer_size() > self._items.batch_bytes
             ):
                 half = piece.num_rows // 2
                 halves += [

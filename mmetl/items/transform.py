@@ -38,11 +38,11 @@ def with_setting(model: type[BaseModel], *, many: bool) -> type[BaseModel]:
 
 
 class ItemTransform:
-    """An item-wise transform. The first input is the items; further ones are given whole, as `inputs`.
+    """A transform of items. The first input is the items; further ones are given whole, as `inputs`.
 
     Args:
         name: such as `document.chunk`.
-        function: `f(batch)`, and `params` and `inputs` if it wants them; it returns the made columns.
+        function: None in a class with its own `prepare`; else `f(batch)`, and `params` and `inputs` if it wants them; it returns the made columns.
         items: what it declares.
         params: its own params model.
         version: raised when its output changes; None: its code is the version.
@@ -54,7 +54,7 @@ class ItemTransform:
     def __init__(
         self,
         name: str,
-        function: Callable[..., Any],
+        function: Callable[..., Any] | None,
         items: Items,
         params: type[BaseModel],
         *,
@@ -70,6 +70,7 @@ class ItemTransform:
         self.items = items
         self.function = function
         self._extra = extra
+        self.grain = "item: only new and changed rows are computed"
 
     def declare(self, params: Any, scope: Scope) -> Declaration:
         """Say what identifies the model. Raises ParamError without an input."""
@@ -77,6 +78,11 @@ class ItemTransform:
             raise ParamError(f"'{self.name}' needs an input: the items", help="name a task in `inputs:`")
         recipe = {"model": self.items.model(params)} if self.items.model else {}
         return Declaration(recipe=recipe, named_inputs=len(scope.inputs) > 1)
+
+    def prepare(self, job: Job) -> Callable[..., Any]:  # noqa: ARG002  for those that load a model first
+        """Return the function that is called with batches. Raises MmetlError where it cannot be had."""
+        assert self.function
+        return self.function
 
     def run(self, job: Job) -> Made:
         """Compute what is new. Raises TaskError for an input that is no table, and for items that may not fail."""
@@ -95,16 +101,17 @@ class ItemTransform:
         if job.key and tuple(job.key) != shape.output_key:
             had = ", ".join(shape.output_key) or "none"
             raise TaskError("`key` is not the key of the rows that it makes", help=f"leave it out: the key is {had}")
+        files = [job.fingerprint(p) for listed in job.sources.values() for p in listed] if job.fingerprint else []
         read = [(c.name, c.type) for c in table.manifest.columns if c.name in shape.reads]
         made = [(c.name, str(c.type)) for c in shape.made]
         further = {a: xxh3_hex(t.manifest.to_json().encode()) for a, t in others.items()}
         recipe = job.earlier.recipe if job.earlier else ""
         carried = list(shape.carried) if self.items.many else []
-        basis = combine([recipe, encode([read, made, further, carried])])
+        basis = combine([recipe, encode([read, made, further, carried]), *files])
         stopped = threading.Event()
         job.on_cancel(stopped.set)
         given = {a: read_table(t).read_all() for a, t in others.items()}
-        caller = Caller(job, self.function, self.items, shape.made, given, stopped.is_set)
+        caller = Caller(job, self.prepare(job), self.items, shape.made, given, stopped.is_set)
         failures = Failures(job.params.on_error == "quarantine", job.params.max_fraction)
         return ItemRun(job, self.items, table, shape, basis, failures).run(in_order(caller))
 

@@ -14,7 +14,7 @@ ERRORS: dict[str, tuple[str, str]] = {
 pipeline.yaml:4:18: error: no transform is named 'shel.run'
    4 |   a: {transform: shel.run, params: {command: x}}
      |                  ^
-help: did you mean 'shell.run'? known: python.run, shell.run, tabular.aggregate, tabular.deduplicate, tabular.filter, tabular.join, tabular.pivot, tabular.python, tabular.read, tabular.sample, tabular.select, tabular.sql, tabular.union, tabular.write
+help: did you mean 'shell.run'? `mmetl transforms` lists them
 """,
     ),
     "unknown param": (

@@ -1,0 +1,107 @@
+"""`document.files`: the files of a folder as a table; one row a file, by content."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmetl.contracts.transform import Declaration, Job, Made, Scope
+from mmetl.engines.packages import require
+from mmetl.errors import TaskError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class FilesParams(BaseModel):
+    """Params of `document.files`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str | list[str] = Field(
+        description="a file, a glob (`docs/**/*.md`), a folder with a slash at its end, or a list of them"
+    )
+    exclude: list[str] = Field(default_factory=list, description="globs of files to leave out")
+    media_types: list[str] = Field(
+        default_factory=list, description="media types to keep, with wildcards (`text/*`); default: all"
+    )
+
+    @property
+    def globs(self) -> list[str]:
+        """The paths as globs."""
+        paths = [self.path] if isinstance(self.path, str) else self.path
+        return [f"{p}**/*" if p.endswith("/") else p for p in paths]
+
+
+class Files:
+    """See the module. A file's times are no content: a touched file is no changed one."""
+
+    name = "document.files"
+    version = 1
+    grain = "item: buckets in which no file changed are not written again"
+    params = FilesParams
+    packages: tuple[str, ...] = ("pyarrow",)
+    code: tuple[str, ...] = ()
+
+    def declare(self, params: FilesParams, scope: Scope) -> Declaration:  # noqa: ARG002  the protocol's parameters
+        """Name the globs."""
+        return Declaration(sources=tuple(params.globs))
+
+    def run(self, job: Job) -> Made:
+        """List the files. Raises TaskError if one vanished, or the task has another key than the path."""
+        require("tabular", "numpy", "pyarrow")
+        import pyarrow as pa
+
+        from mmetl.cache.listing import matches
+        from mmetl.items.source import keep_listing
+
+        if job.key and tuple(job.key) != ("path",):
+            raise TaskError("`key` is not 'path'", help="leave it out: a file is named by its path")
+        assert job.fingerprint
+        params: FilesParams = job.params
+        found: dict[str, tuple[int, str]] = {}
+        for listed in job.sources.values():
+            for file in listed:
+                path = file.relative_to(job.root).as_posix() if file.is_relative_to(job.root) else str(file)
+                if path not in found and not any(matches(path, e) for e in params.exclude):
+                    found[path] = (os.stat(file).st_size, job.fingerprint(file))
+        paths = sorted(found, key=os.fsencode)
+        listed_rows = pa.table(
+            {
+                "path": pa.array(paths, pa.string()),
+                "size_bytes": pa.array([found[p][0] for p in paths], pa.int64()),
+                "fingerprint": pa.array([found[p][1] for p in paths], pa.string()),
+            }
+        )
+        return keep_listing(
+            job, listed_rows, sum(s for s, _ in found.values()), _schema(), lambda rows: _typed(job, rows)
+        )
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [("path", pa.string()), ("media_type", pa.string()), ("size_bytes", pa.int64()), ("fingerprint", pa.string())]
+    )
+
+
+def _typed(job: Job, rows: pa.Table) -> pa.Table:
+    """Return files with their media types, those that are wanted."""
+    import fnmatch
+
+    import pyarrow as pa
+
+    from mmetl.transforms.document.media import media_type_of_file
+
+    kinds = [media_type_of_file(job.root / path) for path in rows.column("path").to_pylist()]
+    whole = rows.append_column("media_type", pa.array(kinds, pa.string())).select(_schema().names)
+    wanted = job.params.media_types
+    if not wanted:
+        return whole
+    return whole.filter(pa.array([any(fnmatch.fnmatchcase(k, w) for w in wanted) for k in kinds]))
+
+
+FILES = Files()

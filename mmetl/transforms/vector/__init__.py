@@ -1,0 +1,1 @@
+"""Vectors: texts become vectors, and vectors are looked at."""
