@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from mmetl.checks.rules import THIS, Rule, compile_check
+from mmetl.checks.rules import THIS, Rule, Severity, compile_check
+from mmetl.checks.split import split
 from mmetl.contracts.artifact import Manifest
-from mmetl.contracts.transform import Input, Table
+from mmetl.contracts.transform import Input, Parts, Table
 from mmetl.engines.duckdb import Session, session
 from mmetl.errors import TaskError
 from mmetl.utils.text import near
@@ -25,33 +27,72 @@ class Result(NamedTuple):
 
     Attributes:
         label: what messages call it, such as `range(n)`.
-        severity: what happens where it fails.
+        severity: what is asked for where it fails.
         told: what is wrong, such as `3 rows`; empty where all is well.
         rows: how many rows fail; 0 for what no row is to blame for.
+        fails: whether the table must not be published.
         sample: failing rows, as many as were asked for.
     """
 
     label: str
-    severity: Literal["warn", "error"]
+    severity: Severity
     told: str = ""
     rows: int = 0
+    fails: bool = False
     sample: Sequence[Mapping[str, Any]] = ()
 
     def __str__(self) -> str:
         return f"{self.label}: {self.told or 'holds'}"
 
 
-def evaluate(
+class Examination:
+    """A table whose checks can be evaluated, in an open session.
+
+    Args:
+        table: the table under check, in the session as `this`.
+        rules: its checks, compiled.
+        db: the session.
+    """
+
+    def __init__(self, table: Table, rules: Sequence[Rule], db: Session) -> None:
+        self._table, self._rules, self._db = table, rules, db
+
+    def results(self, sample: int = 0) -> list[Result]:
+        """Return one result for each check, in their order, with so many rows of each that fails."""
+        with _reworded():
+            values = _measure(self._db, self._rules)
+            results = [
+                _result(rule, value, self._table.manifest, self._db)
+                for rule, value in zip(self._rules, values, strict=True)
+            ]
+            return [
+                r._replace(sample=_rows(self._db, rule, sample if r.told else 0))
+                for r, rule in zip(results, self._rules, strict=True)
+            ]
+
+    def set_aside(self, parts: Parts, before: Table | None) -> tuple[Manifest, Manifest]:
+        """Return the table without the rows that a check of severity `quarantine` refuses, and the table of those.
+
+        Args:
+            parts: where parts go.
+            before: the rows that were set aside already.
+        """
+        with _reworded():
+            return split(self._db, self._table, self._rules, parts, before)
+
+
+@contextmanager
+def examine(
     table: Table,
     expect: Sequence[Mapping[str, Any]],
     related: Mapping[str, Input],
     scratch: Path,
     *,
     threads: int = 1,
-    sample: int = 0,
+    memory_limit: str | None = None,
     on_cancel: Callable[[Callable[[], None]], None] | None = None,
-) -> list[Result]:
-    """Return one result for each check, in their order.
+) -> Iterator[Examination]:
+    """Open a table to its checks.
 
     Args:
         table: the table under check.
@@ -59,7 +100,7 @@ def evaluate(
         related: `task.column` of a relationship to another task -> what that task made.
         scratch: folder for what does not fit into memory.
         threads: how many threads may be used.
-        sample: how many rows of each failed check to look up.
+        memory_limit: such as `2GB`, above which queries spill.
         on_cancel: registers a function that interrupts the work.
 
     Raises:
@@ -70,12 +111,32 @@ def evaluate(
     filled = _without_nulls(table) if any("not_null" in check for check in expect) else frozenset()
     rules = [compile_check(check, table.manifest, others, filled) for check in expect]
     tables: dict[str, Input] = {THIS: table, **{names[to]: found for to, found in related.items()}}
-    with _reworded(), session(scratch, tables=tables, threads=threads, on_cancel=on_cancel) as db:
-        values = _measure(db, rules)
-        results = [_result(rule, value, table.manifest, db) for rule, value in zip(rules, values, strict=True)]
-        return [
-            r._replace(sample=_rows(db, rule, sample if r.told else 0)) for r, rule in zip(results, rules, strict=True)
-        ]
+    with session(scratch, tables=tables, threads=threads, memory_limit=memory_limit, on_cancel=on_cancel) as db:
+        with _reworded():
+            for rule in rules:
+                _refuse_keyless(rule, table.manifest, db)
+        yield Examination(table, rules, db)
+
+
+def evaluate(
+    table: Table, expect: Sequence[Mapping[str, Any]], related: Mapping[str, Input], scratch: Path, *, sample: int = 0
+) -> list[Result]:
+    """Return one result for each check; see `examine`."""
+    with examine(table, expect, related, scratch, threads=os.cpu_count() or 1) as seen:
+        return seen.results(sample)
+
+
+def _refuse_keyless(rule: Rule, manifest: Manifest, db: Session) -> None:
+    """Raise TaskError for a query whose rows are to be set aside, and have no key to find them by."""
+    if rule.kind != "sql" or rule.severity != "quarantine":
+        return
+    names = [name for name, _ in db.columns(str(rule.said).strip().rstrip(";"))]
+    for column in manifest.key:
+        if column.lower() not in {n.lower() for n in names}:
+            raise TaskError(
+                f"the query of a check with `severity: quarantine` gives no column '{column}' of the key",
+                help="select the key of the rows that fail",
+            )
 
 
 def _others(
@@ -139,7 +200,10 @@ def _result(rule: Rule, value: int | None, manifest: Manifest, db: Session) -> R
     else:
         rows = int(value or 0)
         told = _rows_of(rows) if rows else ""
-    return Result(rule.label, rule.severity, told, rows)
+    if rule.severity != "quarantine" or rows <= rule.max_fraction * manifest.rows:
+        return Result(rule.label, rule.severity, told, rows, rule.severity == "error" and bool(told))
+    told = f"{rows:,} of {_rows_of(manifest.rows)}, more than a share of {rule.max_fraction:g}"
+    return Result(rule.label, rule.severity, told, rows, fails=True)
 
 
 def _count(rows: int, said: Mapping[str, int | None]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
+from mmetl.config.checks import OPTIONS
 from mmetl.contracts.artifact import Column, Manifest
 from mmetl.engines.duckdb import literal
 from mmetl.errors import TaskError
@@ -12,6 +13,11 @@ from mmetl.utils.text import near, quote
 
 THIS = "this"
 """The table under check, in all SQL of checks."""
+
+MAX_FRACTION = 0.1
+"""The share of a table's rows that a check of severity `quarantine` sets aside, unless it says otherwise."""
+
+Severity = Literal["warn", "error", "quarantine"]
 
 
 class Rule(NamedTuple):
@@ -22,6 +28,8 @@ class Rule(NamedTuple):
         kind: the word of the YAML.
         said: what the YAML says behind that word.
         severity: what happens where it fails.
+        max_fraction: the share of the rows that `quarantine` sets aside.
+        condition: SQL that holds for the rows of `this` that fail; empty where single rows are not told apart.
         measure: SQL over `this` that gives a number; empty where the manifest tells all.
         failing: SQL that gives the failing rows; empty where no row is to blame.
     """
@@ -29,7 +37,9 @@ class Rule(NamedTuple):
     label: str
     kind: str
     said: Any
-    severity: Literal["warn", "error"]
+    severity: Severity
+    max_fraction: float = MAX_FRACTION
+    condition: str = ""
     measure: str = ""
     failing: str = ""
 
@@ -48,12 +58,13 @@ def compile_check(
     Raises:
         TaskError: if it names a column that the table has not.
     """
-    kind = next(k for k in check if k != "severity")
-    said, severity = check[kind], cast("Literal['warn', 'error']", check.get("severity", "error"))
+    kind = next(k for k in check if k not in OPTIONS)
+    said, severity = check[kind], cast("Severity", check.get("severity", "error"))
     names = _columns(said) if kind not in {"row_count", "sql", "schema"} else []
     for name in names:
         _refuse_unknown(f"{kind}({', '.join(names)})", name, manifest.columns)
-    rule = Rule(f"{kind}({', '.join(names)})" if names else kind, kind, said, severity)
+    label = f"{kind}({', '.join(names)})" if names else kind
+    rule = Rule(label, kind, said, severity, check.get("max_fraction", MAX_FRACTION))
     if kind == "relationship":
         return _of_rows(rule, _orphan(said["column"], *others[said["to"]]))
     if kind in _CONDITIONS:
@@ -69,9 +80,16 @@ def _of_table(rule: Rule, names: list[str], manifest: Manifest) -> Rule:
     if rule.kind == "freshness":
         return rule._replace(measure=f"epoch_us(max({quote(names[0])})::timestamp)")
     if rule.kind == "sql":
-        query = str(rule.said).strip().rstrip(";")
-        return rule._replace(measure=f"(select count(*) from (\n{query}\n))", failing=query)
+        return _query(rule, str(rule.said).strip().rstrip(";"), manifest.key)
     return rule
+
+
+def _query(rule: Rule, query: str, key: Sequence[str]) -> Rule:
+    """Return a rule about the rows that a query gives; to be set aside, they are found in the table by their key."""
+    if rule.severity != "quarantine":
+        return rule._replace(measure=f"(select count(*) from (\n{query}\n))", failing=query)
+    found = ", ".join(f"q.{quote(k)}" for k in key)
+    return _of_rows(rule, f"{_values(key)} in (select {found} from (\n{query}\n) q)")
 
 
 def _columns(said: Any) -> list[str]:
@@ -91,8 +109,15 @@ def _refuse_unknown(label: str, name: str, columns: Sequence[Column]) -> None:
 def _of_rows(rule: Rule, condition: str) -> Rule:
     """Return a rule about single rows, given what holds for those that fail."""
     return rule._replace(
-        measure=f"count(*) filter (where {condition})", failing=f"select * from {THIS} where {condition}"
+        condition=condition,
+        measure=f"count(*) filter (where {condition})",
+        failing=f"select * from {THIS} where {condition}",
     )
+
+
+def _values(names: Sequence[str]) -> str:
+    columns = ", ".join(quote(n) for n in names)
+    return columns if len(names) == 1 else f"({columns})"
 
 
 def _unique(rule: Rule, names: list[str], manifest: Manifest) -> Rule:
@@ -100,11 +125,15 @@ def _unique(rule: Rule, names: list[str], manifest: Manifest) -> Rule:
         return rule  # the key was checked when the parts were made
     columns = ", ".join(quote(n) for n in names)
     known = " and ".join(f"{quote(n)} is not null" for n in names)
-    repeated = f"select count(*) as n from {THIS} where {known} group by {columns} having count(*) > 1"
+    repeated = f"from {THIS} where {known} group by {columns} having count(*) > 1"
     failing = (
         f"select * from {THIS} where {known} qualify count(*) over (partition by {columns}) > 1 order by {columns}"
     )
-    return rule._replace(measure=f"(select coalesce(sum(n), 0) from ({repeated}))", failing=failing)
+    return rule._replace(
+        condition=f"{known} and {_values(names)} in (select {columns} {repeated})",
+        measure=f"(select coalesce(sum(n), 0) from (select count(*) as n {repeated}))",
+        failing=failing,
+    )
 
 
 def _null(said: Sequence[str], manifest: Manifest) -> str:  # noqa: ARG001  all conditions are called alike

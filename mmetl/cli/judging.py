@@ -23,7 +23,7 @@ def check(task: str, *, rows: bool, limit: int, as_json: bool) -> int:
         say_json(_object(name, checked, rows=rows))
     else:
         _say(checked)
-    failed = any(r.told and r.severity == "error" for r in checked.results)
+    failed = any(r.fails for r in checked.results)
     return ExitCode.TASK_FAILED if failed else ExitCode.DONE
 
 
@@ -40,7 +40,9 @@ def _say(checked: Checked) -> None:
 
 
 def _word(result: Any) -> str:
-    return {"error": "failed", "warn": "warning"}[result.severity] if result.told else "holds"
+    if result.fails:
+        return "failed"
+    return {"warn": "warning", "quarantine": "quarantine"}[result.severity] if result.told else "holds"
 
 
 def _object(task: str, checked: Checked, *, rows: bool) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def check(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Rows to print of each failed check.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Evaluate the checks of a task's table again; exit code 1 where one of severity `error` fails.
+    """Evaluate the checks of a task's table again; exit code 1 where one fails that keeps a table from being published.
 
     After a run in which checks failed: of the table that was not published.
 

@@ -12,6 +12,10 @@ Bound = int | float | Filled
 Count = Annotated[int, Field(ge=0, strict=True)]
 
 
+OPTIONS = frozenset({"severity", "max_fraction"})
+"""The keys of a check that do not name its kind."""
+
+
 def _columns(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -126,7 +130,8 @@ class Check(_Strict):
         freshness: how old the newest time in a column may be.
         sql: a query over the table `this` that must return no row.
         schema_: column -> type of DuckDB: these columns and no others, in any order.
-        severity: `error` fails the task, and nothing is published; `warn` tells.
+        severity: `error` fails the task, and nothing is published; `warn` tells; `quarantine` sets the rows aside.
+        max_fraction: the share of all rows that `quarantine` may set aside; more fail the task. Default 0.1.
     """
 
     unique: Columns = ()
@@ -139,16 +144,23 @@ class Check(_Strict):
     freshness: Freshness | None = None
     sql: Filled | None = None
     schema_: Annotated[dict[Filled, Filled], Field(alias="schema", min_length=1)] = {}
-    severity: Literal["warn", "error"] = "error"
+    severity: Literal["warn", "error", "quarantine"] = "error"
+    max_fraction: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
 
     @model_validator(mode="after")
     def _one_check(self) -> Self:
-        names = sorted(("schema" if n == "schema_" else n) for n in self.model_fields_set - {"severity"})
+        names = sorted(("schema" if n == "schema_" else n) for n in self.model_fields_set - OPTIONS)
         if not names:
             raise ValueError("it names no check")
         if len(names) > 1:
             raise ValueError(f"it names '{names[0]}' and '{names[1]}'; write each check as an item of its own")
         return self
+
+    @property
+    def kind(self) -> str:
+        """The key that says what is checked."""
+        (name,) = self.model_fields_set - OPTIONS
+        return name.removesuffix("_")
 
     def as_json(self) -> dict[str, Any]:
         """Return what was written, with names of columns as lists."""

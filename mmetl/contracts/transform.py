@@ -87,9 +87,9 @@ Input = Table | View
 
 @dataclass(frozen=True)
 class Base:
-    """The build that a watermark read continues: its rows, and how far it had read."""
+    """The build that a watermark read continues: its rows, those that checks set aside too, and how far it had read."""
 
-    table: Table
+    table: Table | View
     watermark: Any
 
 

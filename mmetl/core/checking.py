@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ from mmetl.cache.artifacts import PartStore
 from mmetl.cache.layout import SCRATCH
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.contracts.transform import Input, Table
+from mmetl.contracts.transform import Table
 from mmetl.core.deadline import Cancellation
 from mmetl.core.decide import Facts
 from mmetl.core.inputs import Inputs, current_input
@@ -23,9 +25,24 @@ from mmetl.errors import TaskError, UsageError
 from mmetl.observability.logs import TaskLog
 from mmetl.observability.runs import write_event
 
+EXAMINE = "mmetl.checks.evaluate:examine"
 EVALUATE = "mmetl.checks.evaluate:evaluate"
 REJECTED = "rejected"
 """The event that keeps the manifest of a table which its checks did not let through, so that its rows can be looked at."""
+
+
+class Published(NamedTuple):
+    """What the checks let through.
+
+    Attributes:
+        manifest: the table that is published.
+        aside: the rows that are set aside, those from before included.
+        told: a warning; empty where all is well.
+    """
+
+    manifest: Manifest
+    aside: Manifest | None
+    told: str = ""
 
 
 def check_made(
@@ -34,42 +51,81 @@ def check_made(
     node: TaskNode,
     facts: Facts,
     detail: TaskDetail,
-    manifest: Manifest,
+    made: Published,
     log: TaskLog,
     cancellation: Cancellation,
-) -> str:
-    """Evaluate the checks of a table before it is published; return the warning, empty where all is well.
+    *,
+    restored: bool,
+) -> Published:
+    """Evaluate the checks of a table before it is published, and set rows aside where a check says so.
+
+    Args:
+        jobs: of the run.
+        plan: of the task's pipeline.
+        node: the task.
+        facts: what was observed.
+        detail: of the task.
+        made: its table, and the rows that it has set aside itself.
+        log: of the task.
+        cancellation: of the task.
+        restored: whether rows were set aside when the table was made.
 
     Raises:
-        TaskError: if a check of severity `error` fails, or cannot be put to the table.
+        TaskError: if a check of severity `error` fails, too many rows would be set aside, or a check cannot be put to
+            the table.
     """
-    table = jobs.inputs.find(node.name, manifest)
-    if not isinstance(table, Table) or manifest.kind != "table":
-        raise TaskError("it made no table that could be checked", help="take `expect` out")
     scratch = Path(facts.files.full(f"{SCRATCH}/{jobs.run_id}-checks-{plan.pipeline}.{node.name}"))
-    results = _evaluate(
-        table, detail, jobs.related(facts, detail), scratch, threads=jobs.threads, on_cancel=cancellation.add
-    )
+    related = jobs.related(facts, detail)
+    options = {"threads": jobs.threads, "memory_limit": jobs.memory_limit, "on_cancel": cancellation.add}
+
+    def put(expect: Sequence[Mapping[str, Any]], now: Published, *, split: bool) -> tuple[list[Any], Published]:
+        table = _table(jobs, node.name, now.manifest)
+        with _scratch(scratch), load(EXAMINE)(table, expect, related, scratch, **options) as seen:
+            results = seen.results()
+            if not split or not _bad(results) or any(r.fails for r in results if r.severity == "quarantine"):
+                return results, now
+            before = _table(jobs, node.name, now.aside) if now.aside else None
+            return results, Published(*seen.set_aside(jobs.parts, before))
+
+    others = [check for check in detail.expect if check.get("severity") != "quarantine"]
+    results, left = put(others if restored else detail.expect, made, split=not restored)
+    if left is not made and others:
+        # They are about the table that is published.
+        results = [*_bad(results), *put(others, left, split=False)[0]]
     for result in results:
         log.write(f"check {result}{'' if result.severity == 'error' else f' ({result.severity})'}\n")
-    failed = [str(r) for r in results if r.told and r.severity == "error"]
-    warned = [str(r) for r in results if r.told and r.severity == "warn"]
+    failed = [str(r) for r in results if r.fails]
     if failed:
         with jobs.project.store.transaction() as db:
             task = f"{plan.pipeline}:{node.name}"
-            write_event(db, jobs.run_id, REJECTED, task, manifest=manifest.to_json())
+            write_event(db, jobs.run_id, REJECTED, task, manifest=left.manifest.to_json())
         checks = "a check fails" if len(failed) == 1 else f"{len(failed)} checks fail"
         raise TaskError(f"{checks}: {'; '.join(failed)}", help=f"mmetl check {node.name} --rows")
-    return f"expected otherwise: {'; '.join(warned)}" if warned else ""
+    warned = "; ".join(str(r) for r in results if r.told and r.severity == "warn")
+    aside = "; ".join(map(str, _bad(results)))
+    told = (warned and f"expected otherwise: {warned}", aside and f"set aside: {aside}")
+    return left._replace(told="; ".join(filter(None, told)))
 
 
-def _evaluate(table: Table, detail: TaskDetail, related: dict[str, Input], scratch: Path, **options: Any) -> list[Any]:
-    scratch.mkdir(parents=True, exist_ok=True)
+def _bad(results: Sequence[Any]) -> list[Any]:
+    """Return the results of the checks that set rows aside."""
+    return [r for r in results if r.told and r.severity == "quarantine"]
+
+
+def _table(jobs: Jobs, task: str, manifest: Manifest) -> Table:
+    table = jobs.inputs.find(task, manifest)
+    if not isinstance(table, Table) or manifest.kind != "table":
+        raise TaskError("it made no table that could be checked", help="take `expect` out")
+    return table
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        results: list[Any] = load(EVALUATE)(table, detail.expect, related, scratch, **options)
-        return results
+        yield
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Checked(NamedTuple):
@@ -105,7 +161,8 @@ def check_task(project: Project, plan: Plan, task: str, *, sample: int) -> Check
         raise UsageError(f"'{task}' made no table", help="take `expect` out")
     related = {to: current_input(project, plan, other) for to, other in detail.related.items()}
     scratch = project.root / SCRATCH / f"check-{os.getpid()}"
-    return Checked(run_id, _evaluate(table, detail, related, scratch, sample=sample, threads=os.cpu_count() or 1))
+    with _scratch(scratch):
+        return Checked(run_id, load(EVALUATE)(table, detail.expect, related, scratch, sample=sample))
 
 
 def _rejected(project: Project, plan: Plan, task: str) -> tuple[str, Table] | None:

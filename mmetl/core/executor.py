@@ -26,7 +26,7 @@ from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.items import ItemIndex
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
-from mmetl.core.checking import check_made
+from mmetl.core.checking import Published, check_made
 from mmetl.core.deadline import Cancellation, deadline, deaf
 from mmetl.core.decide import Facts, Lists, Record, listing_now
 from mmetl.core.families import view_manifest
@@ -271,10 +271,12 @@ class Executor:
         self.running[name] = cancellation = Cancellation()
         try:
             with deadline(detail.timeout_s, cancellation):
-                told = check_made(self.jobs, plan, node, facts, detail, done.manifest, log, cancellation)
+                made, again = Published(done.manifest, done.quarantine), done.outcome == "restored"
+                left = check_made(self.jobs, plan, node, facts, detail, made, log, cancellation, restored=again)
         finally:
             self.running.pop(name, None)
-        return replace(done, warning="; ".join(filter(None, (done.warning, told))))
+        warning = "; ".join(filter(None, (done.warning, left.told)))
+        return replace(done, manifest=left.manifest, quarantine=left.aside, warning=warning)
 
     # --- restore
 

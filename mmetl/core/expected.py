@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
+from mmetl.config.checks import Check
 from mmetl.config.schema import TaskSpec
 from mmetl.errors import MmetlError, ParamError
 from mmetl.utils.text import near
+
+OF_TABLES = ("row_count", "freshness", "schema")
+"""Checks for which no single row is to blame."""
 
 
 class Report(Protocol):
@@ -36,6 +40,9 @@ def related_tasks(
             ParamError(f"{what} has no checks", help="give `expect` to a task that makes a table"),
             ("tasks", name, "expect"),
         )
+    for n, check in enumerate(spec.expect):
+        for key, error in _wrong_options(check, spec):
+            report(error, ("tasks", name, "expect", n, key))
     found = {}
     for n, check in enumerate(spec.expect):
         if check.relationship is None:
@@ -53,6 +60,19 @@ def related_tasks(
         elif task != name:
             found[to] = task
     return found
+
+
+def _wrong_options(check: Check, spec: TaskSpec) -> Iterator[tuple[str, ParamError]]:
+    if check.max_fraction is not None and check.severity != "quarantine":
+        yield "max_fraction", ParamError("'max_fraction' is for `severity: quarantine` only", help="take it out")
+    if check.severity != "quarantine":
+        return
+    if check.kind in OF_TABLES:
+        what, help_ = f"'{check.kind}' is about the table as a whole: no row can be set aside", "use `error` or `warn`"
+        yield "severity", ParamError(what, help=help_)
+    elif check.kind == "sql" and not spec.key:
+        what = "the rows of a query are set aside by their key, which this task does not have"
+        yield "severity", ParamError(what, help="give the task a `key`, or use `error` or `warn`")
 
 
 def task_in(to: str, tasks: Collection[str]) -> str | None:

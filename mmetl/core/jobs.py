@@ -14,13 +14,14 @@ from mmetl.cache.watermarks import get_watermark
 from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.contracts.transform import Base, Input, Job, Table
+from mmetl.contracts.transform import Base, Input, Job
 from mmetl.core.deadline import Cancellation
 from mmetl.core.decide import Facts
 from mmetl.core.families import family
 from mmetl.core.inputs import Inputs
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
+from mmetl.core.quarantine import with_aside
 from mmetl.core.registry import Registry, load_function
 from mmetl.errors import TaskError
 from mmetl.observability.logs import TaskLog
@@ -66,7 +67,7 @@ class Jobs:
         self.registry = Registry(project.root)
         self.inputs = Inputs(project.store, parts, project.root)
         self._cores = os.cpu_count() or 1
-        self._memory = fair_share(project.settings.memory_limit, options.jobs)
+        self.memory_limit = fair_share(project.settings.memory_limit, options.jobs)
         self._functions: dict[str, Any] = {}
 
     @property
@@ -111,7 +112,7 @@ class Jobs:
             scratch=Path(full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}")),
             log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
             threads=self.threads,
-            memory_limit=self._memory,
+            memory_limit=self.memory_limit,
             previous=self._previous(node, facts),
             allow_shrink=node.name in self.options.allow_shrink,
             view=detail.view,
@@ -157,27 +158,31 @@ class Jobs:
         """Return the newest build of this very recipe whose parts are all there, with the watermark that belongs to it."""
         store, name = self.project.store, node.name
         record = facts.records.get(name)
-        candidates: list[tuple[str, Any]] = []
+        candidates: list[tuple[str, str | None, Any]] = []
+        beside = "left join manifests q on q.fingerprint"
         if record and record.recipe == node.recipe:
             watermark = get_watermark(store, plan.pipeline, name)
-            rows = store.rows("select body from manifests where fingerprint = ?", (record.manifest,))
+            rows = store.rows(
+                f"select m.body, q.body from tasks t join manifests m on m.fingerprint = t.manifest"
+                f" {beside} = t.quarantine where t.pipeline = ? and t.task = ?",
+                (plan.pipeline, name),
+            )
             # The task's own last build, or none: an older one may have rows that a full read has seen vanish since.
-            candidates += [(body, watermark) for (body,) in rows if watermark is not None]
+            candidates += [(body, aside, watermark) for body, aside in rows if watermark is not None]
         else:
             candidates += [
-                (body, json.loads(value))
-                for body, value in store.rows(
-                    "select m.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest"
+                (body, aside, json.loads(value))
+                for body, aside, value in store.rows(
+                    f"select m.body, q.body, b.watermark from builds b join manifests m on m.fingerprint = b.manifest"
+                    f" {beside} = b.quarantine"
                     " where b.recipe = ? and b.watermark is not null order by b.made_ms desc",
                     (node.recipe,),
                 )
             ]
-        for body, watermark in candidates:
-            manifest = Manifest.from_json(body)
-            if not self.parts.missing(manifest):
-                table = self.inputs.find(name, manifest)
-                assert isinstance(table, Table)
-                return Base(table, watermark)
+        for body, aside, watermark in candidates:
+            found = [Manifest.from_json(b) for b in (body, aside) if b]
+            if not any(map(self.parts.missing, found)):
+                return Base(with_aside(*(self.inputs.find(name, m) for m in found)), watermark)
         return None
 
     def remember(self, manifest: Manifest, body: str) -> Fingerprint:

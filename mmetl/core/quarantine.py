@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from mmetl.cache.artifacts import PartStore
 from mmetl.contracts.artifact import Manifest
-from mmetl.contracts.transform import Table
+from mmetl.contracts.transform import Input, Table, View
 from mmetl.core.inputs import Inputs
 from mmetl.core.project import Project
+from mmetl.utils.text import quote
 
 ERROR = "_error"
 """The column of every such table that says why."""
@@ -56,6 +57,17 @@ def rows_aside(project: Project, aside: Aside) -> Iterator[dict[str, Any]]:
 
     for batch in read_table(_table(project, aside)):
         yield from batch.to_pylist()
+
+
+def with_aside(table: Input, aside: Input | None = None) -> Input:
+    """Return a table with the rows that its checks have set aside, as it was before."""
+    if aside is None:
+        return table
+    columns = ", ".join(quote(c.name) for c in table.manifest.columns)
+    both = " union all ".join(f"select {columns} from {name}" for name in ("kept", "aside"))
+    found = table.manifest
+    manifest = Manifest("view", (), found.key, found.columns, found.buckets, sql=both)
+    return View(table.task, manifest, {"kept": table, "aside": aside})
 
 
 def _table(project: Project, aside: Aside) -> Table:

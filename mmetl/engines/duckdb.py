@@ -22,6 +22,11 @@ BATCH_ROWS = 8192  # small, so that a batch of long documents stays far below Ar
 DUCKDB_2 = duckdb.__version__ >= "2"
 """Since 2.0 `execute` copies every row once more on its way to Arrow; before, `sql` told errors in words of its own."""
 
+PLACE = "__mmetl_place"
+"""The column that says where a row lies: the number of its part, and below that of PLACE_BITS its number in there."""
+
+PLACE_BITS = 40
+_PLACE = ("file_index", "file_row_number")
 _KIND = re.compile(r"^(?:TransactionContext Error: )?[A-Z][A-Za-z ]* Error: ")
 _LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
 
@@ -75,6 +80,14 @@ class Session:
     def register(self, name: str, rows: Any) -> None:
         """Make an Arrow table or stream readable under a name."""
         self._connection.register(name, rows)
+
+    def add_places(self, name: str, table: Table) -> None:
+        """Make a table readable with a further column, PLACE. Raises TaskError for columns that stand in its way."""
+        for column in table.manifest.columns:
+            if column.name.lower() in _PLACE:
+                raise TaskError(f"column '{column.name}' is called as DuckDB calls a row's place", help="rename it")
+        with self._errors(""):
+            _add_table(self._connection, name, table, canonical=False, places=True)
 
     def stop(self) -> None:
         """Interrupt what runs; from any thread, at any time."""
@@ -245,7 +258,9 @@ def _add(
         connection.execute(f"create view {quote(name)} as {query}")
 
 
-def _add_table(connection: duckdb.DuckDBPyConnection, alias: str, table: Table, *, canonical: bool) -> None:
+def _add_table(
+    connection: duckdb.DuckDBPyConnection, alias: str, table: Table, *, canonical: bool, places: bool = False
+) -> None:
     # A view reads only the columns and row groups that a query needs.
     columns = table.manifest.columns
     if not table.paths:
@@ -262,7 +277,8 @@ def _add_table(connection: duckdb.DuckDBPyConnection, alias: str, table: Table, 
     options = f"hive_partitioning=false, explicit_cardinality={table.manifest.rows}"
     parts = f"read_parquet({file_list(table.paths)}, {options})"
     order = _order(table) if canonical else ""
-    connection.execute(f"create view {quote(alias)} as select *{replaced} from {parts}{order}")
+    place = f", (file_index::bigint << {PLACE_BITS}) + file_row_number as {PLACE}" if places else ""
+    connection.execute(f"create view {quote(alias)} as select *{replaced}{place} from {parts}{order}")
 
 
 def _order(table: Table) -> str:
@@ -272,8 +288,8 @@ def _order(table: Table) -> str:
     if table.manifest.buckets > 1:
         return " order by " + ", ".join(quote(k) for k in table.manifest.key)
     # They lie in their order; but a plan without a sort could be another plan.
-    place = ("file_index", "file_row_number")
-    return "" if any(c.name.lower() in place for c in table.manifest.columns) else f" order by {', '.join(place)}"
+    taken = any(c.name.lower() in _PLACE for c in table.manifest.columns)
+    return "" if taken else f" order by {', '.join(_PLACE)}"
 
 
 def _small(text: str) -> str:

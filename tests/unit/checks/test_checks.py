@@ -246,7 +246,7 @@ INVALID = [
         "{unique: id, not_null: id}",
         "'expect[0]': it names 'not_null' and 'unique'; write each check as an item of its own",
     ),
-    ("{not_null: id, severity: quarantine}", "'severity' is 'quarantine', expected 'warn' or 'error'"),
+    ("{not_null: id, severity: fatal}", "'severity' is 'fatal', expected 'warn', 'error' or 'quarantine'"),
     ("{not_null: []}", "'not_null' is an empty list, expected a list of at least 1 item"),
     ("{freshness: {column: at, max_age: 3}}", "'max_age' is 3, expected text"),
     ("{relationship: {column: a, to: x.b}}", "'x' is not a task of this pipeline"),
