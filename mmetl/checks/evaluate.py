@@ -17,6 +17,7 @@ from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Input, Parts, Table
 from mmetl.engines.duckdb import Session, session
 from mmetl.errors import TaskError
+from mmetl.transforms.tabular.sql import reasons_below
 from mmetl.utils.text import near
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -49,22 +50,19 @@ class Examination:
     """A table whose checks can be evaluated, in an open session.
 
     Args:
-        table: the table under check, in the session as `this`.
+        table: the table or view under check, in the session as `this`.
         rules: its checks, compiled.
         db: the session.
     """
 
-    def __init__(self, table: Table, rules: Sequence[Rule], db: Session) -> None:
+    def __init__(self, table: Input, rules: Sequence[Rule], db: Session) -> None:
         self._table, self._rules, self._db = table, rules, db
 
     def results(self, sample: int = 0) -> list[Result]:
         """Return one result for each check, in their order, with so many rows of each that fails."""
         with _reworded():
-            values = _measure(self._db, self._rules)
-            results = [
-                _result(rule, value, self._table.manifest, self._db)
-                for rule, value in zip(self._rules, values, strict=True)
-            ]
+            total, values = _measure(self._db, self._rules)
+            results = [_result(rule, v, total, self._db) for rule, v in zip(self._rules, values, strict=True)]
             return [
                 r._replace(sample=_rows(self._db, rule, sample if r.told else 0))
                 for r, rule in zip(results, self._rules, strict=True)
@@ -77,13 +75,14 @@ class Examination:
             parts: where parts go.
             before: the rows that were set aside already.
         """
+        assert isinstance(self._table, Table)  # no check of a view has this severity
         with _reworded():
             return split(self._db, self._table, self._rules, parts, before)
 
 
 @contextmanager
 def examine(
-    table: Table,
+    table: Input,
     expect: Sequence[Mapping[str, Any]],
     related: Mapping[str, Input],
     scratch: Path,
@@ -95,7 +94,7 @@ def examine(
     """Open a table to its checks.
 
     Args:
-        table: the table under check.
+        table: the table under check, or the view: its query is run.
         expect: validated checks, as JSON values.
         related: `task.column` of a relationship to another task -> what that task made.
         scratch: folder for what does not fit into memory.
@@ -109,9 +108,17 @@ def examine(
     names = {to: f"other_{n}" for n, to in enumerate(related)}
     others = _others(table, expect, related, names)
     filled = _without_nulls(table) if any("not_null" in check for check in expect) else frozenset()
+    alone = any(reasons_below((table,)))
     rules = [compile_check(check, table.manifest, others, filled) for check in expect]
     tables: dict[str, Input] = {THIS: table, **{names[to]: found for to, found in related.items()}}
-    with session(scratch, tables=tables, threads=threads, memory_limit=memory_limit, on_cancel=on_cancel) as db:
+    with session(
+        scratch,
+        tables=tables,
+        threads=1 if alone else threads,
+        memory_limit=memory_limit,
+        canonical=alone,
+        on_cancel=on_cancel,
+    ) as db:
         with _reworded():
             for rule in rules:
                 _refuse_keyless(rule, table.manifest, db)
@@ -119,7 +126,7 @@ def examine(
 
 
 def evaluate(
-    table: Table, expect: Sequence[Mapping[str, Any]], related: Mapping[str, Input], scratch: Path, *, sample: int = 0
+    table: Input, expect: Sequence[Mapping[str, Any]], related: Mapping[str, Input], scratch: Path, *, sample: int = 0
 ) -> list[Result]:
     """Return one result for each check; see `examine`."""
     with examine(table, expect, related, scratch, threads=os.cpu_count() or 1) as seen:
@@ -140,7 +147,7 @@ def _refuse_keyless(rule: Rule, manifest: Manifest, db: Session) -> None:
 
 
 def _others(
-    table: Table, expect: Sequence[Mapping[str, Any]], related: Mapping[str, Input], names: Mapping[str, str]
+    table: Input, expect: Sequence[Mapping[str, Any]], related: Mapping[str, Input], names: Mapping[str, str]
 ) -> dict[str, tuple[str, str]]:
     """Return, of each relationship, where the values of the other column are."""
     found = {}
@@ -159,8 +166,10 @@ def _others(
     return found
 
 
-def _without_nulls(table: Table) -> frozenset[str]:
+def _without_nulls(table: Input) -> frozenset[str]:
     """Return the columns, in lower case, of which the footers of all parts say that no value is null."""
+    if not isinstance(table, Table):
+        return frozenset()
     import pyarrow.parquet as pq
 
     nulls: dict[str, int] = {}
@@ -174,12 +183,14 @@ def _without_nulls(table: Table) -> frozenset[str]:
     return frozenset(name for name, count in nulls.items() if not count)
 
 
-def _measure(db: Session, rules: Sequence[Rule]) -> list[int | None]:
-    """Return what each rule counts; None where there is nothing to count. One query."""
+def _measure(db: Session, rules: Sequence[Rule]) -> tuple[int, list[int | None]]:
+    """Return how many rows there are, and what each rule counts; None where there is nothing to count. One query."""
     # Counting all rows costs nothing, and makes it an aggregate where all else are queries of their own.
-    ((_, *found),) = db.rows(f"select {', '.join(['count(*)', *(r.measure for r in rules if r.measure)])} from {THIS}")
+    ((total, *found),) = db.rows(
+        f"select {', '.join(['count(*)', *(r.measure for r in rules if r.measure)])} from {THIS}"
+    )
     values = iter(found)
-    return [next(values) if rule.measure else None for rule in rules]
+    return total, [next(values) if rule.measure else None for rule in rules]
 
 
 def _rows(db: Session, rule: Rule, limit: int) -> list[dict[str, Any]]:
@@ -189,10 +200,10 @@ def _rows(db: Session, rule: Rule, limit: int) -> list[dict[str, Any]]:
     return list(itertools.islice((row for batch in batches for row in batch.to_pylist()), limit))
 
 
-def _result(rule: Rule, value: int | None, manifest: Manifest, db: Session) -> Result:
+def _result(rule: Rule, value: int | None, total: int, db: Session) -> Result:
     rows = 0
     if rule.kind == "row_count":
-        told = _count(manifest.rows, rule.said)
+        told = _count(total, rule.said)
     elif rule.kind == "schema":
         told = "; ".join(_differences(db, rule.said))
     elif rule.kind == "freshness":
@@ -200,9 +211,9 @@ def _result(rule: Rule, value: int | None, manifest: Manifest, db: Session) -> R
     else:
         rows = int(value or 0)
         told = _rows_of(rows) if rows else ""
-    if rule.severity != "quarantine" or rows <= rule.max_fraction * manifest.rows:
+    if rule.severity != "quarantine" or rows <= rule.max_fraction * total:
         return Result(rule.label, rule.severity, told, rows, rule.severity == "error" and bool(told))
-    told = f"{rows:,} of {_rows_of(manifest.rows)}, more than a share of {rule.max_fraction:g}"
+    told = f"{rows:,} of {_rows_of(total)}, more than a share of {rule.max_fraction:g}"
     return Result(rule.label, rule.severity, told, rows, fails=True)
 
 

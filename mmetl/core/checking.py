@@ -14,7 +14,7 @@ from mmetl.cache.artifacts import PartStore
 from mmetl.cache.layout import SCRATCH
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.contracts.transform import Table
+from mmetl.contracts.transform import Input
 from mmetl.core.deadline import Cancellation
 from mmetl.core.decide import Facts
 from mmetl.core.inputs import Inputs, current_input
@@ -79,12 +79,12 @@ def check_made(
     options = {"threads": jobs.threads, "memory_limit": jobs.memory_limit, "on_cancel": cancellation.add}
 
     def put(expect: Sequence[Mapping[str, Any]], now: Published, *, split: bool) -> tuple[list[Any], Published]:
-        table = _table(jobs, node.name, now.manifest)
+        table = _input(jobs, node.name, now.manifest)
         with _scratch(scratch), load(EXAMINE)(table, expect, related, scratch, **options) as seen:
             results = seen.results()
             if not split or not _bad(results) or any(r.fails for r in results if r.severity == "quarantine"):
                 return results, now
-            before = _table(jobs, node.name, now.aside) if now.aside else None
+            before = _input(jobs, node.name, now.aside) if now.aside else None
             return results, Published(*seen.set_aside(jobs.parts, before))
 
     others = [check for check in detail.expect if check.get("severity") != "quarantine"]
@@ -112,11 +112,10 @@ def _bad(results: Sequence[Any]) -> list[Any]:
     return [r for r in results if r.told and r.severity == "quarantine"]
 
 
-def _table(jobs: Jobs, task: str, manifest: Manifest) -> Table:
-    table = jobs.inputs.find(task, manifest)
-    if not isinstance(table, Table) or manifest.kind != "table":
+def _input(jobs: Jobs, task: str, manifest: Manifest) -> Input:
+    if manifest.kind == "files":
         raise TaskError("it made no table that could be checked", help="take `expect` out")
-    return table
+    return jobs.inputs.find(task, manifest)
 
 
 @contextlib.contextmanager
@@ -157,15 +156,13 @@ def check_task(project: Project, plan: Plan, task: str, *, sample: int) -> Check
     if not detail.expect:
         raise UsageError(f"'{task}' has no checks", help="give it some: expect: [{not_null: COLUMN}]")
     run_id, table = _rejected(project, plan, task) or ("", current_input(project, plan, task))
-    if not isinstance(table, Table):
-        raise UsageError(f"'{task}' made no table", help="take `expect` out")
     related = {to: current_input(project, plan, other) for to, other in detail.related.items()}
     scratch = project.root / SCRATCH / f"check-{os.getpid()}"
     with _scratch(scratch):
         return Checked(run_id, load(EVALUATE)(table, detail.expect, related, scratch, sample=sample))
 
 
-def _rejected(project: Project, plan: Plan, task: str) -> tuple[str, Table] | None:
+def _rejected(project: Project, plan: Plan, task: str) -> tuple[str, Input] | None:
     """Return the table that the checks refused when the task last ran, with the run; None if its parts are gone."""
     found = project.store.rows(
         "select t.run_id, e.data from task_runs t left join events e"
@@ -177,8 +174,7 @@ def _rejected(project: Project, plan: Plan, task: str) -> tuple[str, Table] | No
     if not found or found[0][1] is None:
         return None
     manifest = Manifest.from_json(json.loads(found[0][1])["manifest"])
-    parts = PartStore(project.files)
-    if parts.missing(manifest):
+    try:
+        return found[0][0], Inputs(project.store, PartStore(project.files), project.root).find(task, manifest)
+    except TaskError:
         return None
-    table = Inputs(project.store, parts, project.root).find(task, manifest)
-    return (found[0][0], table) if isinstance(table, Table) else None

@@ -34,12 +34,9 @@ def related_tasks(
         families: the names of families.
         report: takes what is wrong.
     """
-    if spec.expect and (spec.materialize == "view" or outputs):
-        what = "a view" if spec.materialize == "view" else "a task that writes files"
-        report(
-            ParamError(f"{what} has no checks", help="give `expect` to a task that makes a table"),
-            ("tasks", name, "expect"),
-        )
+    if spec.expect and outputs:
+        help_ = "give `expect` to a task that makes a table"
+        report(ParamError("a task that writes files has no checks", help=help_), ("tasks", name, "expect"))
     for n, check in enumerate(spec.expect):
         for key, error in _wrong_options(check, spec):
             report(error, ("tasks", name, "expect", n, key))
@@ -70,6 +67,9 @@ def _wrong_options(check: Check, spec: TaskSpec) -> Iterator[tuple[str, ParamErr
     if check.kind in OF_TABLES:
         what, help_ = f"'{check.kind}' is about the table as a whole: no row can be set aside", "use `error` or `warn`"
         yield "severity", ParamError(what, help=help_)
+    elif spec.materialize == "view":
+        what = "a view keeps no rows that could be set aside"
+        yield "severity", ParamError(what, help="give the check to the task that reads the view")
     elif check.kind == "sql" and not spec.key:
         what = "the rows of a query are set aside by their key, which this task does not have"
         yield "severity", ParamError(what, help="give the task a `key`, or use `error` or `warn`")

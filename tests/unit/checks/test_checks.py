@@ -271,21 +271,12 @@ def test_the_whole_text_of_a_wrong_check(project: Project) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("task", "told"),
-    [
-        ("transform: tabular.sql\n    params: {sql: select 1 as a}\n    materialize: view", "a view has no checks"),
-        (
-            "transform: shell.run\n    params: {command: 'touch x', outputs: [x]}",
-            "a task that writes files has no checks",
-        ),
-    ],
-)
-def test_only_tables_have_checks(project: Project, task: str, told: str) -> None:
+def test_only_tables_have_checks(project: Project) -> None:
+    task = "transform: shell.run\n    params: {command: 'touch x', outputs: [x]}"
     project.tasks(f"  t:\n    {task}\n    expect: [{{not_null: a}}]\n")
     done = project.fast("validate")
     assert done.code == 3
-    assert f"error: {told}\n" in done.err
+    assert "error: a task that writes files has no checks\n" in done.err
     assert "help: give `expect` to a task that makes a table\n" in done.err
 
 
