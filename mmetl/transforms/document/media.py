@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from mmetl.transforms.document.text_types import text_type
 
-HEAD = 65_536  # characters of all formats show within it
+HEAD = 65_536  # the signs of all formats show within it
 EMPTY = "inode/x-empty"
 BINARY = "application/octet-stream"
 ZIP = "application/zip"
@@ -124,7 +124,12 @@ def encoding_of(head: bytes) -> str | None:
 def _without_bom(head: bytes) -> str | None:
     even, odd = head[0::2], head[1::2]
     for zeros, others, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
-        if zeros and zeros.count(0) > len(zeros) * 0.7 and 0 not in others and not _CONTROLS.intersection(others):
+        if (
+            len(zeros) >= 2
+            and zeros.count(0) > len(zeros) * 0.7
+            and 0 not in others
+            and not _CONTROLS.intersection(others)
+        ):
             return encoding
     return None
 
@@ -166,8 +171,6 @@ def _ole(file: BinaryIO, head: bytes) -> str:
 
 
 def _zip(file: BinaryIO, head: bytes) -> str:
-    import zipfile
-
     try:
         with zipfile.ZipFile(file) as archive:
             names = frozenset(archive.namelist())
