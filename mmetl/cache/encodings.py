@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-FEW_ROWS = 2_048  # below, a choice is not worth its time
+FEW_ROWS = 2_048  # below, a choice is not worth its time, nor is a dictionary, least of all of vectors
 SAMPLE_ROWS = 8_192
 MOST_DISTINCT = 0.6  # of the sample; above, a dictionary costs twice the time of plain values and saves nothing
 
@@ -24,8 +24,9 @@ FORMAT: dict[str, Any] = {
 
 def encodings(rows: pa.Table) -> dict[str, Any]:
     """Return what ParquetWriter is told of the columns of a file that begins with these rows, beside FORMAT."""
+    vectors = _vectors(rows.schema)
     if rows.num_rows < FEW_ROWS:
-        return {}
+        return {"use_dictionary": False} | vectors
     step = max(rows.num_rows // SAMPLE_ROWS, 1)
     sample = rows.take(pa.array(range(0, rows.num_rows, step), pa.int32())) if step > 1 else rows
     plain = [f.name for f in rows.schema if _is_flat(f.type) and _is_distinct(sample.column(f.name))]
@@ -33,7 +34,22 @@ def encodings(rows: pa.Table) -> dict[str, Any]:
     packed = {name: found for name in plain if (found := _packed(rows.schema.field(name).type))}
     for name in {*others} & {*packed}:  # a column `a.b` beside a field `b` of a column `a`
         del packed[name]
-    return {"use_dictionary": others, "column_encoding": packed}
+    return {"use_dictionary": others, "column_encoding": packed} | vectors
+
+
+def _vectors(schema: pa.Schema) -> dict[str, Any]:
+    """Return how columns are compressed where some hold vectors, whose bits are as good as random."""
+    if not any(_is_vector(f.type) for f in schema):
+        return {}
+    leaves = [leaf for f in schema for leaf in _leaves(f.name, f.type)]
+    whole = dict.fromkeys(leaves, FORMAT["compression"])
+    none = {f"{f.name}.list.{f.type.value_field.name}": "none" for f in schema if _is_vector(f.type)}
+    return {"compression": whole | none, "compression_level": dict.fromkeys(leaves, FORMAT["compression_level"])}
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    t = pa.types
+    return bool((t.is_list(kind) or t.is_fixed_size_list(kind)) and t.is_floating(kind.value_type))
 
 
 def _is_flat(kind: pa.DataType) -> bool:

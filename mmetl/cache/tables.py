@@ -81,7 +81,7 @@ class ParquetRows:
         if self._writer is None:
             self._sink = pa.OSFile(str(path()), "wb")
             chosen = encodings(first) if first is not None else {}
-            self._writer = pq.ParquetWriter(self._sink, self.schema, **FORMAT, **chosen)
+            self._writer = pq.ParquetWriter(self._sink, self.schema, **{**FORMAT, **chosen})
 
     def close(self) -> None:
         """Close what is open, whole or not."""

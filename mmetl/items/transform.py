@@ -12,6 +12,7 @@ from mmetl.contracts.items import Items
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table, View
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
+from mmetl.items.frugal import frugal
 
 
 class Setting(BaseModel):
@@ -86,7 +87,7 @@ class ItemTransform:
 
     def run(self, job: Job) -> Made:
         """Compute what is new. Raises TaskError for an input that is no table, and for items that may not fail."""
-        require("tabular", "numpy", "pyarrow")
+        frugal()
         require(*self._extra)
         from mmetl.cache.fingerprints import combine
         from mmetl.cache.tables import read_table

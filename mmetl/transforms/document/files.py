@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
-from mmetl.engines.packages import require
 from mmetl.errors import TaskError
+from mmetl.items.frugal import frugal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +51,7 @@ class Files:
 
     def run(self, job: Job) -> Made:
         """List the files. Raises TaskError if one vanished, or the task has another key than the path."""
-        require("tabular", "numpy", "pyarrow")
+        frugal()
         import pyarrow as pa
 
         from mmetl.cache.listing import matches

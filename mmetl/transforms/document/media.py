@@ -72,7 +72,7 @@ _BOMS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_CONTROLS = frozenset(range(32)) - set(b"\t\n\r\f\x1b")
+_CONTROLS = bytes(sorted(frozenset(range(32)) - set(b"\t\n\r\f\x1b")))
 _MAX_CONTROLS = 0.01  # old texts hold a stray form feed, backspace or end-of-file mark; binaries hold many
 
 
@@ -111,7 +111,7 @@ def encoding_of(head: bytes) -> str | None:
             return encoding
     if b"\x00" in head:
         return _without_bom(head)
-    controls = sum(1 for byte in head if byte in _CONTROLS)
+    controls = len(head) - len(head.translate(None, _CONTROLS))
     if controls > len(head) * _MAX_CONTROLS:
         return None
     try:
@@ -128,7 +128,7 @@ def _without_bom(head: bytes) -> str | None:
             len(zeros) >= 2
             and zeros.count(0) > len(zeros) * 0.7
             and 0 not in others
-            and not _CONTROLS.intersection(others)
+            and others.translate(None, _CONTROLS) == others
         ):
             return encoding
     return None

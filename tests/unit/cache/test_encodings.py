@@ -20,7 +20,7 @@ DAY = dt.date(1970, 1, 1)
 
 def written(rows: pa.Table) -> io.BytesIO:
     file = io.BytesIO()
-    with pq.ParquetWriter(file, rows.schema, **FORMAT, **encodings(rows)) as writer:
+    with pq.ParquetWriter(file, rows.schema, **{**FORMAT, **encodings(rows)}) as writer:
         writer.write_table(rows)
     return file
 
@@ -69,7 +69,15 @@ def test_values_that_repeat_have_a_dictionary() -> None:
 
 
 def test_few_rows_are_not_looked_at() -> None:
-    assert encodings(pa.table({"a": list(range(FEW_ROWS - 1))})) == {}
+    assert encodings(pa.table({"a": list(range(FEW_ROWS - 1))})) == {"use_dictionary": False}
+
+
+def test_vectors_are_not_compressed() -> None:
+    kind = pa.list_(pa.field("element", pa.float32(), nullable=False), 4)
+    rows = pa.table({"text": ["a" * 50] * 10, "vector": pa.array([[0.5] * 4] * 10, kind)})
+    group = pq.ParquetFile(written(rows)).metadata.row_group(0)
+    assert [group.column(i).compression for i in range(2)] == ["ZSTD", "UNCOMPRESSED"]
+    assert pq.read_table(written(rows)).equals(rows)
 
 
 def test_a_column_and_a_field_of_one_path() -> None:
