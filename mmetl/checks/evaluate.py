@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmetl.checks.functions import Own, put_function
 from mmetl.checks.rules import THIS, Rule, Severity, compile_check
 from mmetl.checks.split import split
 from mmetl.contracts.artifact import Manifest
@@ -85,6 +85,7 @@ def examine(
     table: Input,
     expect: Sequence[Mapping[str, Any]],
     related: Mapping[str, Input],
+    own: Own,
     scratch: Path,
     *,
     threads: int = 1,
@@ -97,6 +98,7 @@ def examine(
         table: the table under check, or the view: its query is run.
         expect: validated checks, as JSON values.
         related: `task.column` of a relationship to another task -> what that task made.
+        own: the functions that checks call.
         scratch: folder for what does not fit into memory.
         threads: how many threads may be used.
         memory_limit: such as `2GB`, above which queries spill.
@@ -122,15 +124,10 @@ def examine(
         with _reworded():
             for rule in rules:
                 _refuse_keyless(rule, table.manifest, db)
+            called = ((n, r) for n, r in enumerate(rules) if r.kind == "function")
+            for n, rule in called:
+                rules[n] = put_function(rule, n, own, table, db)
         yield Examination(table, rules, db)
-
-
-def evaluate(
-    table: Input, expect: Sequence[Mapping[str, Any]], related: Mapping[str, Input], scratch: Path, *, sample: int = 0
-) -> list[Result]:
-    """Return one result for each check; see `examine`."""
-    with examine(table, expect, related, scratch, threads=os.cpu_count() or 1) as seen:
-        return seen.results(sample)
 
 
 def _refuse_keyless(rule: Rule, manifest: Manifest, db: Session) -> None:

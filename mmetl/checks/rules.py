@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
-from mmetl.config.checks import OPTIONS
+from mmetl.config.checks import OPTIONS, entry_of
 from mmetl.contracts.artifact import Column, Manifest
 from mmetl.engines.duckdb import literal
 from mmetl.errors import TaskError
@@ -13,6 +13,9 @@ from mmetl.utils.text import near, quote
 
 THIS = "this"
 """The table under check, in all SQL of checks."""
+
+PLACED = "__mmetl_placed"
+"""The same rows with their places, where they are asked for."""
 
 MAX_FRACTION = 0.1
 """The share of a table's rows that a check of severity `quarantine` sets aside, unless it says otherwise."""
@@ -59,11 +62,13 @@ def compile_check(
         TaskError: if it names a column that the table has not.
     """
     kind = next(k for k in check if k not in OPTIONS)
-    said, severity = check[kind], cast("Severity", check.get("severity", "error"))
-    names = _columns(said) if kind not in {"row_count", "sql", "schema"} else []
+    said = check if kind == "function" else check[kind]
+    names = _columns(kind, said)
     for name in names:
         _refuse_unknown(f"{kind}({', '.join(names)})", name, manifest.columns)
-    label = f"{kind}({', '.join(names)})" if names else kind
+    called = entry_of(said["function"]).rpartition(":")[2] if kind == "function" else kind
+    label = f"{called}({', '.join(names)})" if names else kind
+    severity = cast("Severity", check.get("severity", "error"))
     rule = Rule(label, kind, said, severity, check.get("max_fraction", MAX_FRACTION))
     if kind == "relationship":
         return _of_rows(rule, _orphan(said["column"], *others[said["to"]]))
@@ -92,7 +97,11 @@ def _query(rule: Rule, query: str, key: Sequence[str]) -> Rule:
     return _of_rows(rule, f"{_values(key)} in (select {found} from (\n{query}\n) q)")
 
 
-def _columns(said: Any) -> list[str]:
+def _columns(kind: str, said: Any) -> list[str]:
+    if kind in {"row_count", "sql", "schema"}:
+        return []
+    if kind == "function":
+        return list(said["columns"])
     return [said["column"]] if isinstance(said, Mapping) else list(said)
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from mmetl.cache.arrow_types import arrow_schema, columns_of
 from mmetl.cache.tables import BUCKET, read_table, write_table
-from mmetl.checks.rules import Rule
+from mmetl.checks.rules import PLACED, Rule
 from mmetl.contracts.artifact import Manifest, Part
 from mmetl.contracts.transform import Parts, Table
 from mmetl.engines.duckdb import PLACE, PLACE_BITS, Session, literal
@@ -18,8 +18,6 @@ from mmetl.errors import TaskError
 
 ERROR = "_error"
 """The column of the rows that are set aside that names the checks."""
-
-_PLACED = "__mmetl_placed"
 
 
 def split(
@@ -57,12 +55,12 @@ def _aside_schema(table: Table, before: Table | None) -> pa.Schema:
 
 def _bad_rows(db: Session, table: Table, rules: Sequence[Rule]) -> dict[int, pa.Table]:
     """Return number of a part -> its rows that a rule refuses: their numbers, sorted, and the names of the rules."""
-    db.add_places(_PLACED, table)
+    db.add_places(PLACED, table)
     labels = ", ".join(f"case when {r.condition} then {literal(r.label)} end" for r in rules)
     anyhow = " or ".join(f"coalesce({r.condition}, false)" for r in rules)
     found = db.stream(
         f"select {PLACE} >> {PLACE_BITS} as part, {PLACE} & {(1 << PLACE_BITS) - 1} as row, concat_ws('; ', {labels})"
-        f" as error from {_PLACED} where {anyhow} order by {PLACE}"
+        f" as error from {PLACED} where {anyhow} order by {PLACE}"
     )
     bad = pa.Table.from_batches(found.batches, found.schema)
     return {n: bad.filter(pc.equal(bad["part"], n)) for n in pc.unique(bad["part"]).to_pylist()}

@@ -12,8 +12,18 @@ Bound = int | float | Filled
 Count = Annotated[int, Field(ge=0, strict=True)]
 
 
-OPTIONS = frozenset({"severity", "max_fraction"})
+OPTIONS = frozenset({"severity", "max_fraction", "columns", "args"})
 """The keys of a check that do not name its kind."""
+
+
+def entry_of(function: str) -> str:
+    """Return the function of a check as `module:qualname`; it may be written with dots only.
+
+    >>> entry_of("checks.no_future")
+    'checks:no_future'
+    """
+    module, dot, name = function.rpartition(".")
+    return function if ":" in function or not dot else f"{module}:{name}"
 
 
 def _columns(value: object) -> object:
@@ -130,6 +140,10 @@ class Check(_Strict):
         freshness: how old the newest time in a column may be.
         sql: a query over the table `this` that must return no row.
         schema_: column -> type of DuckDB: these columns and no others, in any order.
+        function: a function of the project: it gets a pyarrow Table of `columns`, and returns a boolean for each row, true
+            where the row is bad.
+        columns: of `function`: the columns that it gets.
+        args: of `function`: further arguments, by name.
         severity: `error` fails the task, and nothing is published; `warn` tells; `quarantine` sets the rows aside.
         max_fraction: the share of all rows that `quarantine` may set aside; more fail the task. Default 0.1.
     """
@@ -144,6 +158,9 @@ class Check(_Strict):
     freshness: Freshness | None = None
     sql: Filled | None = None
     schema_: Annotated[dict[Filled, Filled], Field(alias="schema", min_length=1)] = {}
+    function: Filled | None = None
+    columns: Columns = ()
+    args: dict[Filled, Any] = {}
     severity: Literal["warn", "error", "quarantine"] = "error"
     max_fraction: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
 
@@ -154,6 +171,11 @@ class Check(_Strict):
             raise ValueError("it names no check")
         if len(names) > 1:
             raise ValueError(f"it names '{names[0]}' and '{names[1]}'; write each check as an item of its own")
+        extra = sorted(self.model_fields_set & {"columns", "args"})
+        if extra and names != ["function"]:
+            raise ValueError(f"'{extra[0]}' is for 'function' only")
+        if names == ["function"] and not self.columns:
+            raise ValueError("it needs 'columns', those that the function gets")
         return self
 
     @property
@@ -161,6 +183,11 @@ class Check(_Strict):
         """The key that says what is checked."""
         (name,) = self.model_fields_set - OPTIONS
         return name.removesuffix("_")
+
+    @property
+    def entry(self) -> str:
+        """The function that is called, as `module:qualname`; empty for checks that are none."""
+        return entry_of(self.function) if self.function else ""
 
     def as_json(self) -> dict[str, Any]:
         """Return what was written, with names of columns as lists."""

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,14 +20,15 @@ from mmetl.core.deadline import Cancellation
 from mmetl.core.decide import Facts
 from mmetl.core.inputs import Inputs, current_input
 from mmetl.core.jobs import Jobs
+from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.registry import load
 from mmetl.errors import TaskError, UsageError
-from mmetl.observability.logs import TaskLog
+from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.observability.runs import write_event
 
 EXAMINE = "mmetl.checks.evaluate:examine"
-EVALUATE = "mmetl.checks.evaluate:evaluate"
+OWN = "mmetl.checks.functions:Own"
 REJECTED = "rejected"
 """The event that keeps the manifest of a table which its checks did not let through, so that its rows can be looked at."""
 
@@ -76,11 +78,16 @@ def check_made(
     """
     scratch = Path(facts.files.full(f"{SCRATCH}/{jobs.run_id}-checks-{plan.pipeline}.{node.name}"))
     related = jobs.related(facts, detail)
+    own = load(OWN)(jobs.check_functions(detail), jobs.project.root, log)
     options = {"threads": jobs.threads, "memory_limit": jobs.memory_limit, "on_cancel": cancellation.add}
 
     def put(expect: Sequence[Mapping[str, Any]], now: Published, *, split: bool) -> tuple[list[Any], Published]:
         table = _input(jobs, node.name, now.manifest)
-        with _scratch(scratch), load(EXAMINE)(table, expect, related, scratch, **options) as seen:
+        with (
+            printing_to(log),  # type: ignore[arg-type]  # TextIOBase is no TextIO
+            _scratch(scratch),
+            load(EXAMINE)(table, expect, related, own, scratch, **options) as seen,
+        ):
             results = seen.results()
             if not split or not _bad(results) or any(r.fails for r in results if r.severity == "quarantine"):
                 return results, now
@@ -158,8 +165,15 @@ def check_task(project: Project, plan: Plan, task: str, *, sample: int) -> Check
     run_id, table = _rejected(project, plan, task) or ("", current_input(project, plan, task))
     related = {to: current_input(project, plan, other) for to, other in detail.related.items()}
     scratch = project.root / SCRATCH / f"check-{os.getpid()}"
-    with _scratch(scratch):
-        return Checked(run_id, load(EVALUATE)(table, detail.expect, related, scratch, sample=sample))
+    functions = Jobs(project, RunOptions(), PartStore(project.files), "").check_functions(detail)
+    own = load(OWN)(functions, project.root, sys.stderr)
+    with (
+        contextlib.chdir(project.root),
+        contextlib.redirect_stdout(sys.stderr),
+        _scratch(scratch),
+        load(EXAMINE)(table, detail.expect, related, own, scratch, threads=os.cpu_count() or 1) as seen,
+    ):
+        return Checked(run_id, seen.results(sample))
 
 
 def _rejected(project: Project, plan: Plan, task: str) -> tuple[str, Input] | None:

@@ -11,6 +11,7 @@ from typing import Any
 from mmetl.cache.artifacts import PartStore
 from mmetl.cache.layout import SCRATCH
 from mmetl.cache.watermarks import get_watermark
+from mmetl.config.checks import entry_of
 from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
@@ -119,6 +120,13 @@ class Jobs:
             fingerprint=lambda path: facts.files.fingerprint(_relative(root, path)),
             on_cancel=cancellation.add,
         )
+
+    def check_functions(self, detail: TaskDetail) -> dict[str, Any]:
+        """Return the functions that the checks of a task call."""
+        entries = [entry_of(check["function"]) for check in detail.expect if "function" in check]
+        if entries and detail.imports:
+            self.registry.add_modules(detail.imports)
+        return {entry: self._function(entry) for entry in entries}
 
     def _previous(self, node: TaskNode, facts: Facts) -> Manifest | None:
         """Return the task's last table."""

@@ -22,6 +22,7 @@ from mmetl.config.schema import TaskSpec
 from mmetl.config.secrets import looks_secret
 from mmetl.contracts.plan import TaskDetail, TaskNode
 from mmetl.contracts.transform import Scope, Transform
+from mmetl.core.calls import wrong_calls
 from mmetl.core.dag import CycleError, topological_sort
 from mmetl.core.draft import Draft, folder_clashes
 from mmetl.core.expected import related_tasks
@@ -367,7 +368,7 @@ class Planner:
             inputs={alias: task for alias, task in draft.inputs.items() if alias not in draft.families},
             families={a: list(zip(names, self._values(names), strict=True)) for a, names in draft.families.items()},
             sources=draft.sources,
-            functions=draft.declared.functions,
+            functions=(*draft.declared.functions, *(c.entry for c in spec.expect if c.entry)),
             imports=tuple(self.pipeline.imports),
             key=spec.key,
             notes=draft.declared.notes,
@@ -392,14 +393,22 @@ class Planner:
 
     def _code(self, name: str, draft: Draft) -> dict[str, str]:
         pieces: dict[str, str] = {}
-        for entry in (*draft.transform.code, *draft.declared.functions):
+        here: tuple[Any, ...] = ("tasks", name, "params")
+        arguments = draft.declared.arguments
+        called: list[tuple[str, tuple[str, ...] | None, tuple[Any, ...]]]
+        called = [(entry, None, here) for entry in draft.transform.code]
+        called += [(entry, arguments, here) for entry in draft.declared.functions]
+        checks = [(c, ("tasks", name, "expect", n)) for n, c in enumerate(draft.spec.expect) if c.entry]
+        called += [(check.entry, tuple(check.args), place) for check, place in checks]
+        for entry, given, place in called:
             try:
-                self._check_call(name, entry, draft)
+                if given is not None:
+                    self._check_call(name, entry, given, place)
                 code = self.code.fingerprint(entry)
             except ParamError as e:
-                self._problem(e, ("tasks", name, "params", *(e.param or ("function",))))
+                self._problem(e, (*place, *(e.param or ("function",))))
                 continue
-            self._keep_code(entry, code, ("tasks", name, "params", "function"))
+            self._keep_code(entry, code, (*place, "function"))
             pieces.update(code.pieces)
             draft.whole.update(code.whole)
         return pieces
@@ -412,35 +421,11 @@ class Planner:
         if problem:
             self._problem(problem, place)
 
-    def _check_call(self, name: str, entry: str, draft: Draft) -> None:
-        """Compare the arguments that a transform will pass by name with the function's parameters."""
-        given = draft.declared.arguments
-        if given is None or entry not in draft.declared.functions:
-            return
-        info = self.code.define(entry)
-        if not info.known:
-            return
-        here = ("tasks", name, "params", "args")
-        takes = ", ".join(info.parameters) or "nothing"
-        for arg in given:
-            if arg not in info.parameters and not info.takes_any:
-                close = near(arg, info.parameters)
-                self.problems.append(
-                    Problem(
-                        f"'{entry}' has no parameter '{arg}'",
-                        self._where((*here, arg), on_key=True),
-                        (f"did you mean '{close}'? " if close else "") + f"it takes: {takes}",
-                    )
-                )
-        missing = [p for p in info.required if p not in given]
-        if missing:
-            self.problems.append(
-                Problem(
-                    f"'{entry}' needs '{missing[0]}', which task '{name}' does not give",
-                    self._where(("tasks", name, "params", "function")),
-                    f"it takes: {takes}",
-                )
-            )
+    def _check_call(self, name: str, entry: str, given: tuple[str, ...], place: tuple[Any, ...]) -> None:
+        """Compare the arguments that will be passed by name with the function's parameters."""
+        for wrong in wrong_calls(entry, self.code.define(entry), given, name, table="expect" in place[2:]):
+            at = (*place, "args", wrong.argument) if wrong.argument else (*place, "function")
+            self.problems.append(Problem(wrong.what, self._where(at, on_key=bool(wrong.argument)), wrong.help))
 
     def _environment(self, task: str, name: str) -> str | None:
         """Return what stands for a variable's value in the recipe; a secret has no place there."""

@@ -277,8 +277,9 @@ def _add_table(
     options = f"hive_partitioning=false, explicit_cardinality={table.manifest.rows}"
     parts = f"read_parquet({file_list(table.paths)}, {options})"
     order = _order(table) if canonical else ""
+    again = "or replace " if places else ""
     place = f", (file_index::bigint << {PLACE_BITS}) + file_row_number as {PLACE}" if places else ""
-    connection.execute(f"create view {quote(alias)} as select *{replaced}{place} from {parts}{order}")
+    connection.execute(f"create {again}view {quote(alias)} as select *{replaced}{place} from {parts}{order}")
 
 
 def _order(table: Table) -> str:

@@ -6,7 +6,8 @@ import inspect
 import re
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -112,10 +113,15 @@ def _call(job: Job, function: Callable[..., Any], tables: Mapping[str, Any], arg
 
 def failed(job: Job, function: Callable[..., Any], error: Exception) -> TaskError:
     """Return the error of the project's function, at its own line; the whole trace goes to the log."""
-    job.log.write("".join(traceback.format_exception(error)))
+    return raised(function, error, job.root, job.log)
+
+
+def raised(function: Callable[..., Any], error: Exception, folder: Path, log: TextIO) -> TaskError:
+    """Do what `failed` does, for a project in a folder."""
+    log.write("".join(traceback.format_exception(error)))
     text = f"'{function.__name__}' raised {type(error).__name__}"
     text += f": {str(error).splitlines()[0]}" if str(error) else ""
-    root = f"{job.root}/"
+    root = f"{folder}/"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(root)]
     if not frames:
         return TaskError(text, help="the log of the task has the whole trace")

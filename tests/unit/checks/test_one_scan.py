@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,8 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmetl.checks.evaluate import evaluate
+from mmetl.checks.evaluate import examine
+from mmetl.checks.functions import Own
 from mmetl.contracts.artifact import Column, Manifest, Part
 from mmetl.contracts.transform import Table
 
@@ -67,7 +69,9 @@ def test_one_scan_counts_what_python_counts(
 ) -> None:
     this = table(tmp_path, "t", rows)
     there = table(tmp_path, "other", [{"b": v} for v in other], (Column("b", "int64"),))
-    results = evaluate(this, checks, {"other.b": there}, tmp_path, sample=100)
+    own = Own({}, tmp_path, io.StringIO())
+    with examine(this, checks, {"other.b": there}, own, tmp_path) as seen:
+        results = seen.results(100)
     expected = [failing(check, rows, other) for check in checks]
     assert [r.rows for r in results] == expected
     assert [len(r.sample) for r in results] == expected
