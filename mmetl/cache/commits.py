@@ -15,6 +15,7 @@ from mmetl.cache.store import Store
 from mmetl.cache.unfinished import forget_unfinished
 from mmetl.cache.watermarks import set_watermark
 from mmetl.contracts.artifact import Fingerprint
+from mmetl.contracts.items import Basis
 
 GROUP_S = 0.025  # a group is written so soon after its first task; with the sync it stays below 50 ms
 HANDOVER_S = 0.005  # how long a durable group waits for a thread that comes by
@@ -51,7 +52,7 @@ class Commit(NamedTuple):
     build: Sequence[Any] | None = None
     manifest: tuple[Fingerprint, str] | None = None
     beside: Sequence[tuple[Fingerprint, str]] = ()
-    basis: Fingerprint = ""
+    basis: Basis | None = None
     watermark: Any = None
     files: Sequence[str] = ()
     failed: bool = False

@@ -79,15 +79,27 @@ class Unit(NamedTuple):
         return cls(input_, Part(fingerprint, rows, size, bucket), made, failed)
 
 
+class Basis(NamedTuple):
+    """What two outputs must have in common for one to be made of the other.
+
+    Attributes:
+        items: fingerprint of all that decides what an item comes to, besides the item itself: recipe and further inputs.
+        columns: fingerprint of which columns stand beside the made ones; a part is kept as it is only if it is the same too.
+    """
+
+    items: Fingerprint
+    columns: Fingerprint
+
+
 class ItemIndex(NamedTuple):
     """The units of one output, in the order of its parts.
 
     Attributes:
-        basis: fingerprint of all that decides what an item comes to, besides the item itself: recipe and further inputs.
+        basis: what it was made on.
         units: one for each part of the input.
     """
 
-    basis: Fingerprint
+    basis: Basis
     units: tuple[Unit, ...]
 
     @property
@@ -111,7 +123,7 @@ class ItemIndex(NamedTuple):
         body = json.loads(text)
         if body.get("format") != INDEX_FORMAT:
             raise ValueError(f"item index format {body.get('format')} is not {INDEX_FORMAT}")
-        return cls(body["basis"], tuple(Unit.from_list(u) for u in body["units"]))
+        return cls(Basis(*body["basis"]), tuple(Unit.from_list(u) for u in body["units"]))
 
 
 class Earlier(Protocol):
@@ -132,14 +144,14 @@ class Earlier(Protocol):
         """Return the items of the task's last output."""
         ...
 
-    def like(self, basis: Fingerprint) -> ItemIndex | None:
-        """Return the items of the newest output, of whatever task, that was made on this basis."""
+    def like(self, basis: Basis) -> ItemIndex | None:
+        """Return the items of the newest output, of whatever task, whose items were made on this basis."""
         ...
 
-    def noted(self, basis: Fingerprint) -> Sequence[Unit]:
-        """Return what runs on this basis had finished before they were cut short."""
+    def noted(self, basis: Basis) -> Sequence[tuple[Basis, Unit]]:
+        """Return what runs whose items were made on this basis had finished before they were cut short."""
         ...
 
-    def note(self, basis: Fingerprint, units: Sequence[Unit]) -> None:
+    def note(self, basis: Basis, units: Sequence[Unit]) -> None:
         """Make finished units durable, so that a run that is cut short from now on does not lose them."""
         ...

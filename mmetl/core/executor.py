@@ -435,7 +435,7 @@ class Executor:
                 None if done.changed or not cached else build,
                 (fingerprint, body),
                 [(named[b], b) for b in beside],
-                done.items.basis if done.items else "",
+                done.items.basis if done.items else None,
                 done.watermark,
                 [*(full(p) for p in outputs), *(full(part_path(p.fingerprint)) for p in kept)],
             )

@@ -11,12 +11,12 @@ from mmetl.cache.layout import part_path
 from mmetl.cache.plans import load_recipe
 from mmetl.cache.unfinished import note_unfinished, unfinished
 from mmetl.contracts.artifact import Fingerprint
-from mmetl.contracts.items import ItemIndex, Unit
+from mmetl.contracts.items import Basis, ItemIndex, Unit
 from mmetl.contracts.plan import TaskNode
 from mmetl.core.project import Project
 
 NOT_OF_ITEMS = ("key", "expect", "inputs")
-SETTING = ("on_error", "max_fraction", "keep")
+SETTING = ("on_error", "max_fraction", "keep", "drop")
 """Params that decide what becomes of items that fail, or which columns go beside the made ones; no item is another."""
 
 
@@ -48,20 +48,20 @@ class ItemHistory:
             (self._pipeline, self._node.name),
         )
 
-    def like(self, basis: Fingerprint) -> ItemIndex | None:
+    def like(self, basis: Basis) -> ItemIndex | None:
         """See `Earlier`."""
-        begin = ItemIndex(basis, ()).to_json().partition(',"units"')[0]
+        begin = ItemIndex(basis, ()).to_json().partition(f',"{basis.columns}')[0]
         return self._index(
             "select m.body from builds b join manifests m on m.fingerprint = b.items"
             " where b.items <> '' and substr(m.body, 1, ?) = ? order by b.made_ms desc limit 1",
             (len(begin), begin),
         )
 
-    def noted(self, basis: Fingerprint) -> Sequence[Unit]:
+    def noted(self, basis: Basis) -> Sequence[tuple[Basis, Unit]]:
         """See `Earlier`."""
-        return list(unfinished(self._project.store, basis).values())
+        return unfinished(self._project.store, basis)
 
-    def note(self, basis: Fingerprint, units: Sequence[Unit]) -> None:
+    def note(self, basis: Basis, units: Sequence[Unit]) -> None:
         """See `Earlier`."""
         parts = [p for u in units for p in (u.ledger, *u.parts)]
         sync([self._project.files.full(part_path(p.fingerprint)) for p in parts])

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from mmetl.cache.tables import read_table
-from mmetl.contracts.artifact import Fingerprint, Part
-from mmetl.contracts.items import Earlier, ItemIndex, Unit
+from mmetl.contracts.artifact import Part
+from mmetl.contracts.items import Basis, Earlier, ItemIndex, Unit
 from mmetl.contracts.transform import Parts, Table
 from mmetl.items.hashes import row_hashes
 from mmetl.items.known import NOWHERE, Found, count_changes, find, first_equals
@@ -77,19 +77,21 @@ class Plan:
         return sum(len(c.todo) for c in self.changed)
 
 
-def plan_items(table: Table, shape: Shape, basis: Fingerprint, earlier: Earlier | None, parts: Parts) -> Plan:
+def plan_items(table: Table, shape: Shape, basis: Basis, earlier: Earlier | None, parts: Parts) -> Plan:
     """Compare the input with what earlier runs computed.
 
     Args:
         table: the input.
         shape: the columns of the task.
-        basis: fingerprint of all that decides what an item comes to, besides the item.
+        basis: what decides, besides the items.
         earlier: what earlier runs computed; None: nothing.
         parts: where parts lie.
     """
     last = earlier.last() if earlier else None
     alike, noted = _alike(last, basis, earlier) if earlier and not earlier.forced else (None, ())
-    known = {u.input: u for u in (*(u for u in noted if not u.failed), *(alike.units if alike else ()))}
+    known = {u.input: u for made_on, u in noted if made_on == basis and not u.failed}
+    if alike and alike.basis == basis:
+        known.update({u.input: u for u in alike.units})
     kept: dict[int, Unit] = {}
     for number, part in enumerate(table.manifest.parts):
         unit = known.get(part.fingerprint)
@@ -97,7 +99,7 @@ def plan_items(table: Table, shape: Shape, basis: Fingerprint, earlier: Earlier 
             kept[number] = _in_bucket(unit, part.bucket)
     stays = {u.input for u in kept.values()}
     going = _read([u for u in (alike.units if alike else ()) if u.input not in stays], parts)
-    old = going + _read([u for u in noted if u.input not in stays], parts, retried=True)
+    old = going + _read([u for _, u in noted if u.input not in stays], parts, retried=True)
     changed = [
         Changed(number, part, _hashed(table, number, shape), _NONE, _NONE.ledgers)
         for number, part in enumerate(table.manifest.parts)
@@ -109,15 +111,17 @@ def plan_items(table: Table, shape: Shape, basis: Fingerprint, earlier: Earlier 
     counts = count_changes(
         [o.ledger for o in going if last],
         [c.ledger for c in changed],
-        same_basis=last is None or last.basis == basis,
+        same_basis=last is None or last.basis.items == basis.items,
     )
     counts["unchanged"] += sum(u.ledger.rows for u in kept.values())
     return Plan(kept, changed, old, counts)
 
 
-def _alike(last: ItemIndex | None, basis: Fingerprint, earlier: Earlier) -> tuple[ItemIndex | None, Sequence[Unit]]:
+def _alike(
+    last: ItemIndex | None, basis: Basis, earlier: Earlier
+) -> tuple[ItemIndex | None, Sequence[tuple[Basis, Unit]]]:
     """Return an earlier output on the same basis, and what was finished on it by runs that were cut short."""
-    return last if last and last.basis == basis else earlier.like(basis), earlier.noted(basis)
+    return last if last and last.basis.items == basis.items else earlier.like(basis), earlier.noted(basis)
 
 
 _NONE = Found(np.zeros(0, np.int64), np.zeros(0, np.int64))

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from mmetl.cache.arrow_types import columns_of
 from mmetl.cache.tables import write_table
-from mmetl.contracts.artifact import Fingerprint, Manifest
-from mmetl.contracts.items import ItemIndex, Items, Unit
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.items import Basis, ItemIndex, Items, Unit
 from mmetl.contracts.transform import Job, Made, Table
 from mmetl.errors import TaskError
 from mmetl.items.calls import ERROR, ITEM, Result, joined
@@ -73,13 +73,11 @@ class ItemRun:
         items: what the transform declares.
         table: the input.
         shape: the task's columns.
-        basis: fingerprint of all that decides what an item comes to, besides the item.
+        basis: what decides, besides the items.
         failures: what happens to items that fail.
     """
 
-    def __init__(
-        self, job: Job, items: Items, table: Table, shape: Shape, basis: Fingerprint, failures: Failures
-    ) -> None:
+    def __init__(self, job: Job, items: Items, table: Table, shape: Shape, basis: Basis, failures: Failures) -> None:
         self._job, self._items, self._table, self._shape, self._basis = job, items, table, shape, basis
         self._failures = failures
         self._batch_rows = items.batch_rows(job.params) if callable(items.batch_rows) else items.batch_rows

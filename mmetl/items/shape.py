@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -13,6 +13,18 @@ from mmetl.contracts.artifact import Column, Manifest
 from mmetl.contracts.items import Items
 from mmetl.errors import TaskError
 from mmetl.utils.text import near
+
+
+class Beside(NamedTuple):
+    """Which columns of the input stand beside the made ones.
+
+    Attributes:
+        keep: of a transform that makes many rows: those that each of them repeats, besides the key.
+        drop: of one that makes one row: those that are left out of all.
+    """
+
+    keep: Sequence[str] = ()
+    drop: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -58,13 +70,13 @@ class Shape:
         return columns_of(self.output)
 
 
-def shape_of(items: Items, params: Any, keep: Sequence[str], task: str, table: Manifest) -> Shape:
+def shape_of(items: Items, params: Any, beside: Beside, task: str, table: Manifest) -> Shape:
     """Return the columns of a task over this input.
 
     Args:
         items: what the transform declares.
         params: of the task.
-        keep: of a transform that makes many rows: input columns that each of them repeats.
+        beside: which columns of the input the output has.
         task: the task that made the input.
         table: the input.
 
@@ -73,7 +85,7 @@ def shape_of(items: Items, params: Any, keep: Sequence[str], task: str, table: M
     """
     schema = arrow_schema(table.columns)
     reads, sees = tuple(_names(items.reads, params)), tuple(_names(items.sees, params))
-    for name in (*reads, *sees, *keep):
+    for name in (*reads, *sees, *beside.keep, *beside.drop):
         if name not in schema.names:
             close = near(name, schema.names)
             raise TaskError(
@@ -81,16 +93,20 @@ def shape_of(items: Items, params: Any, keep: Sequence[str], task: str, table: M
                 help=(f"did you mean '{close}'? " if close else "") + f"it has: {', '.join(schema.names)}",
             )
     made = _made(items.makes(params) if callable(items.makes) else items.makes)
+    for name in beside.drop:
+        if name in table.key:
+            raise TaskError(f"'{name}' is a part of the key of '{task}', which cannot be dropped", help="leave it in")
     for name in made.names:
         if name in table.key:
             raise TaskError(f"it makes '{name}', which is a part of the key of '{task}'", help="name it otherwise")
     if not items.many:
-        fields = [made.field(f.name) if f.name in made.names else f for f in schema]
-        fields += [f for f in made if f.name not in schema.names]
-        carried = tuple(n for n in schema.names if n not in made.names)
+        stays = [f for f in schema if f.name not in beside.drop]
+        fields = [made.field(f.name) if f.name in made.names else f for f in stays]
+        fields += [f for f in made if f not in fields]
+        carried = tuple(f.name for f in stays if f.name not in made.names)
         return Shape(table.key, reads, sees, carried, made, pa.schema(fields), table.key)
-    carried = tuple(dict.fromkeys((*table.key, *keep)))
-    for name in keep:
+    carried = tuple(dict.fromkeys((*table.key, *beside.keep)))
+    for name in beside.keep:
         if name in made.names:
             raise TaskError(f"it makes '{name}', which is also kept from '{task}'", help="leave one of them out")
     output = pa.schema([*(schema.field(n) for n in carried), *made])

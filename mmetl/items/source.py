@@ -11,7 +11,7 @@ from mmetl.cache.arrow_types import columns_of
 from mmetl.cache.buckets import bucket_count, bucket_of
 from mmetl.cache.fingerprints import combine
 from mmetl.cache.tables import write_table
-from mmetl.contracts.items import ItemIndex, Unit
+from mmetl.contracts.items import Basis, ItemIndex, Unit
 from mmetl.contracts.transform import Job, Made
 from mmetl.items.hashes import row_hashes
 from mmetl.items.known import count_changes
@@ -37,7 +37,7 @@ def keep_listing(
     of = np.array([bucket_of([key], buckets) for key in keys], np.int64)
     order = np.argsort(of, kind="stable")
     rows, of = listed.take(pa.array(order)), of[order]
-    basis = combine([job.earlier.recipe if job.earlier else "", str(schema)])
+    basis = Basis(job.earlier.recipe if job.earlier else "", combine([str(schema)]))
     last = job.earlier.last() if job.earlier else None
     known = (
         {u.input: u for u in last.units}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, create_model
 
-from mmetl.contracts.items import Items
+from mmetl.contracts.items import Basis, Items
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table, View
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
@@ -26,6 +26,12 @@ class Setting(BaseModel):
     )
 
 
+class SettingOfOne(Setting):
+    """Params of transforms that make one row of an item."""
+
+    drop: tuple[str, ...] = Field((), description="columns of the input that are left out")
+
+
 class SettingOfMany(Setting):
     """Params of transforms that make any number of rows of an item."""
 
@@ -34,7 +40,7 @@ class SettingOfMany(Setting):
 
 def with_setting(model: type[BaseModel], *, many: bool) -> type[BaseModel]:
     """Return an author's params model with the params that every item-wise transform has."""
-    bases = (model, SettingOfMany if many else Setting)
+    bases = (model, SettingOfMany if many else SettingOfOne)
     return create_model(model.__name__, __base__=bases, __doc__=model.__doc__)
 
 
@@ -94,11 +100,12 @@ class ItemTransform:
         from mmetl.contracts.artifact import encode
         from mmetl.items.calls import Caller
         from mmetl.items.run import Failures, ItemRun, in_order
-        from mmetl.items.shape import shape_of
+        from mmetl.items.shape import Beside, shape_of
         from mmetl.utils.hashing import xxh3_hex
 
         table, others = _inputs(job)
-        shape = shape_of(self.items, job.params, getattr(job.params, "keep", ()), table.task, table.manifest)
+        beside = Beside(*(getattr(job.params, name, ()) for name in Beside._fields))
+        shape = shape_of(self.items, job.params, beside, table.task, table.manifest)
         if job.key and tuple(job.key) != shape.output_key:
             had = ", ".join(shape.output_key) or "none"
             raise TaskError("`key` is not the key of the rows that it makes", help=f"leave it out: the key is {had}")
@@ -107,8 +114,7 @@ class ItemTransform:
         made = [(c.name, str(c.type)) for c in shape.made]
         further = {a: xxh3_hex(t.manifest.to_json().encode()) for a, t in others.items()}
         recipe = job.earlier.recipe if job.earlier else ""
-        carried = list(shape.carried) if self.items.many else []
-        basis = combine([recipe, encode([read, made, further, carried]), *files])
+        basis = Basis(combine([recipe, encode([read, made, further]), *files]), combine(shape.output.names))
         stopped = threading.Event()
         job.on_cancel(stopped.set)
         given = {a: read_table(t).read_all() for a, t in others.items()}

@@ -258,3 +258,19 @@ WRONG = [
 def test_what_does_not_fit_is_told(texts, old, new, error):
     texts.edit("own.py", old, new)
     assert loud(texts)["error"] == error
+
+
+def test_columns_that_are_dropped_or_kept_make_no_item_new(texts):
+    texts.go()
+    texts.computed()
+    texts.edit(
+        "pipeline.yaml", "own.shout, inputs: [texts]", "own.shout, inputs: [texts], params: {drop: [text, place]}"
+    )
+    texts.edit("pipeline.yaml", "keep: [place]", "keep: [place, text]")
+    done = texts.go()
+    assert (done["loud"]["items"]["computed"], done["words"]["items"]["computed"]) == (0, 0)
+    assert texts.computed() == []
+    assert texts.table("loud")[3] == {"id": 3, "loud": "TEXT NUMBER 3!"}
+    assert texts.table("words")[0] == {"id": 0, "place": 0, "text": "text number 0", "word": "text", "n": 1}
+    texts.edit("pipeline.yaml", "drop: [text, place]", "drop: [id]")
+    assert texts.go()["loud"]["error"].startswith("'id' is a part of the key of 'texts', which cannot be dropped")
