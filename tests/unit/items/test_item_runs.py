@@ -271,6 +271,6 @@ def test_columns_that_are_dropped_or_kept_make_no_item_new(texts):
     assert (done["loud"]["items"]["computed"], done["words"]["items"]["computed"]) == (0, 0)
     assert texts.computed() == []
     assert texts.table("loud")[3] == {"id": 3, "loud": "TEXT NUMBER 3!"}
-    assert texts.table("words")[0] == {"id": 0, "place": 0, "text": "text number 0", "word": "text", "n": 1}
+    assert {"id": 0, "place": 0, "text": "text number 0", "word": "text", "n": 1} in texts.table("words")
     texts.edit("pipeline.yaml", "drop: [text, place]", "drop: [id]")
     assert texts.go()["loud"]["error"].startswith("'id' is a part of the key of 'texts', which cannot be dropped")
