@@ -19,7 +19,10 @@ from mmetl.utils.text import near
 __all__ = ["BUILT_IN", "Registry", "folders_on_path", "import_project_module", "load_function", "register_transform"]
 
 BUILT_IN = {
+    "document.chunk": "mmetl.transforms.document.chunk:CHUNK",
+    "document.extract": "mmetl.transforms.document.extract:EXTRACT",
     "document.files": "mmetl.transforms.document.files:FILES",
+    "document.parse": "mmetl.transforms.document.parse:PARSE",
     "python.run": "mmetl.transforms.command:PYTHON",
     "shell.run": "mmetl.transforms.command:SHELL",
     "tabular.aggregate": "mmetl.transforms.tabular.builders.groups:AGGREGATE",

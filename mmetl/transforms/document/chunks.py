@@ -1,0 +1,145 @@
+"""Cut a text into chunks that fit an embedding model, each with where it stands and below which headings."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from mmetl.transforms.document.cuts import (
+    LINE,
+    PARAGRAPH,
+    SENTENCE,
+    SEPARATORS,
+    SPACE,
+    Window,
+    by_content,
+    last_separator,
+    token_windows,
+    windows,
+)
+from mmetl.transforms.document.headings import Heading, Markup, find_headings, heading_paths
+from mmetl.transforms.document.media import DOCX, EPUB, PPTX, XLSX
+from mmetl.transforms.document.text_types import HTML, MAIL, MARKDOWN, RST
+
+_WITH_HEADINGS = frozenset({MARKDOWN, HTML, MAIL, DOCX, PPTX, XLSX, EPUB})
+Method = Literal["recursive", "heading", "sentence", "tokens"]
+
+
+class Chunk(NamedTuple):
+    """A piece of a text: `text == whole[start:end]`.
+
+    Attributes:
+        start: offset of its first character.
+        end: offset behind its last character.
+        text: no white space at its ends.
+        headings: titles of the headings that it stands below, the outermost first.
+    """
+
+    start: int
+    end: int
+    text: str
+    headings: tuple[str, ...]
+
+
+def markup_of(media_type: str) -> Markup:
+    """Return the markup in which a parsed document of this type has its headings."""
+    if media_type == RST:
+        return "rst"
+    return "markdown" if media_type in _WITH_HEADINGS else "none"
+
+
+def chunk(
+    text: str,
+    method: Method = "heading",
+    size: int = 1000,
+    overlap: int = 0,
+    markup: Markup = "markdown",
+    separators: Sequence[str] = SEPARATORS,
+) -> list[Chunk]:
+    """Cut a text into chunks. Together they hold all of it but white space.
+
+    Args:
+        text: the text.
+        method: `recursive` ends a chunk behind the last of the coarsest separator in the second half of its window. `heading` makes each
+            section a chunk, with its subsections where they fit, and cuts those that do not fit. `sentence` ends chunks at the ends of paragraphs
+            or sentences. `tokens` is that too, measured in tokens (see cuts.TOKEN). All but `recursive` choose their cuts by content, so that an
+            edit changes the chunks around it and few more.
+        size: the most characters of a chunk; for `tokens`, the most tokens.
+        overlap: how much of the chunk before a chunk may repeat, in the same unit; less than half of `size`.
+        markup: how the text marks its headings.
+        separators: for `recursive`, the coarsest first.
+
+    Raises:
+        ValueError: for a size below 2, or an overlap that is not below half of it.
+    """
+    if size < 2 or not 0 <= overlap < size / 2:
+        raise ValueError(f"overlap ({overlap}) must be below half of size ({size}), and size at least 2")
+    headings = find_headings(text, markup)
+    if method == "heading":
+        return list(_Sections(text, size, overlap, headings).chunks(0, len(headings) + 1, 0))
+    return list(_with_headings(text, _windows(text, method, size, overlap, separators), headings))
+
+
+_PROSE = by_content(PARAGRAPH, SENTENCE, LINE, SPACE)
+
+
+def _windows(text: str, method: Method, size: int, overlap: int, separators: Sequence[str]) -> Iterator[Window]:
+    if method == "tokens":
+        return token_windows(text, size, overlap, _PROSE)
+    if method == "sentence":
+        return windows(text, 0, len(text), size, overlap, _PROSE, resume=SENTENCE)
+    return windows(text, 0, len(text), size, overlap, last_separator(separators), earliest=2)
+
+
+def _with_headings(text: str, found: Iterable[Window], headings: Sequence[Heading]) -> Iterator[Chunk]:
+    starts = [h.start for h in headings]
+    paths = [(), *heading_paths(headings)]
+    for window in found:
+        new = text[window.new : window.end]
+        first = window.new + len(new) - len(new.lstrip())
+        yield from _stripped(text, window.start, window.end, paths[bisect.bisect_right(starts, first)])
+
+
+def _stripped(text: str, start: int, end: int, headings: tuple[str, ...]) -> Iterator[Chunk]:
+    """Give the chunk of a window, or none where it is blank."""
+    piece = text[start:end]
+    inner = piece.strip()
+    if inner:
+        start += len(piece) - len(piece.lstrip())
+        yield Chunk(start, start + len(inner), inner, headings)
+
+
+class _Sections:
+    """The sections of a text. The first, of level 0, is what stands above all headings."""
+
+    def __init__(self, text: str, size: int, overlap: int, headings: Sequence[Heading]) -> None:
+        self.text, self.size, self.overlap = text, size, overlap
+        self.levels = [0, *(h.level for h in headings)]
+        self.paths: list[tuple[str, ...]] = [(), *heading_paths(headings)]
+        self.bounds = [0, *(h.start for h in headings), len(text)]
+        self.bodies = [0, *(h.end for h in headings)]
+
+    def chunks(self, first: int, last: int, start: int) -> Iterator[Chunk]:
+        """Chunk a section with those below it.
+
+        Args:
+            first: the section.
+            last: the one behind those below it.
+            start: where its text starts: at its heading, or at that of the section above if nothing stands between them.
+        """
+        end = self.bounds[last]
+        if first and len(self.text[start:end].strip()) <= self.size:
+            yield from _stripped(self.text, start, end, self.paths[first])
+            return
+        own = self.bounds[first + 1]
+        if first + 1 < last and not self.text[self.bodies[first] : own].strip():
+            own = start
+        else:
+            for window in windows(self.text, start, own, self.size, self.overlap, _PROSE, resume=SPACE):
+                yield from _stripped(self.text, window.start, window.end, self.paths[first])
+        child = first + 1
+        while child < last:
+            behind = next((k for k in range(child + 1, last) if self.levels[k] <= self.levels[child]), last)
+            yield from self.chunks(child, behind, own)
+            child, own = behind, self.bounds[behind]
