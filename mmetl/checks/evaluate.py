@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmetl.checks.footers import read_footers
 from mmetl.checks.functions import Own, put_function
 from mmetl.checks.rules import THIS, Rule, Severity, compile_check
 from mmetl.checks.split import split
@@ -109,9 +110,10 @@ def examine(
     """
     names = {to: f"other_{n}" for n, to in enumerate(related)}
     others = _others(table, expect, related, names)
-    filled = _without_nulls(table) if any("not_null" in check for check in expect) else frozenset()
+    looked_at = {name.lower() for check in expect for kind in ("not_null", "unique") for name in check.get(kind, ())}
+    footers = read_footers(table, looked_at)
     alone = any(reasons_below((table,)))
-    rules = [compile_check(check, table.manifest, others, filled) for check in expect]
+    rules = [compile_check(check, table.manifest, others, footers) for check in expect]
     tables: dict[str, Input] = {THIS: table, **{names[to]: found for to, found in related.items()}}
     with session(
         scratch,
@@ -163,31 +165,20 @@ def _others(
     return found
 
 
-def _without_nulls(table: Input) -> frozenset[str]:
-    """Return the columns, in lower case, of which the footers of all parts say that no value is null."""
-    if not isinstance(table, Table):
-        return frozenset()
-    import pyarrow.parquet as pq
-
-    nulls: dict[str, int] = {}
-    for path in table.paths:
-        footer = pq.read_metadata(path)
-        for group, column in itertools.product(range(footer.num_row_groups), range(footer.num_columns)):
-            said = footer.row_group(group).column(column)
-            known = said.is_stats_set and said.statistics.has_null_count
-            name = said.path_in_schema.lower()
-            nulls[name] = nulls.get(name, 0) + (said.statistics.null_count if known else 1)
-    return frozenset(name for name, count in nulls.items() if not count)
-
-
 def _measure(db: Session, rules: Sequence[Rule]) -> tuple[int, list[int | None]]:
-    """Return how many rows there are, and what each rule counts; None where there is nothing to count. One query."""
+    """Return how many rows there are, and what each rule counts; None where there is nothing to count.
+
+    One query, and one more for each rule that was not proved to hold.
+    """
     # Counting all rows costs nothing, and makes it an aggregate where all else are queries of their own.
-    ((total, *found),) = db.rows(
-        f"select {', '.join(['count(*)', *(r.measure for r in rules if r.measure)])} from {THIS}"
-    )
+    asked = [rule.proof or rule.measure for rule in rules if rule.measure]
+    ((total, *found),) = db.rows(f"select {', '.join(['count(*)', *asked])} from {THIS}")
     values = iter(found)
-    return total, [next(values) if rule.measure else None for rule in rules]
+    counts = [next(values) if rule.measure else None for rule in rules]
+    for n, rule in enumerate(rules):
+        if rule.proof and counts[n]:
+            ((counts[n],),) = db.rows(f"select {rule.measure}")
+    return total, counts
 
 
 def _rows(db: Session, rule: Rule, limit: int) -> list[dict[str, Any]]:

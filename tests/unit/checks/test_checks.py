@@ -32,6 +32,13 @@ KINDS = [
     ("not_null: [id, name]", "id,name\n1,a\n", "id,name\n,a\n1,\n,\nx,y\n", "not_null(id, name): 3 rows"),
     ("unique: id", "id,x\n1,1\n2,1\n,1\n,1\n", "id\n1\n1\n2\n3\n3\n3\n", "unique(id): 5 rows"),
     ("unique: [a, b]", "a,b\n1,1\n1,2\n2,1\n1,\n1,\n", "a,b\n1,1\n1,1\n2,1\n", "unique(a, b): 2 rows"),
+    ("unique: [a, b]", "a,b\n-5,1\n-5,-2\n3,1\n3,\n,1\n,1\n", "a,b\n-5,1\n-5,1\n3,1\n,1\n,1\n", "unique(a, b): 2 rows"),
+    (
+        "unique: a",
+        "a,b\n9000000000000000000,1\n-9,2\n",
+        "a,b\n9000000000000000000,1\n9000000000000000000,2\n",
+        "unique(a): 2 rows",
+    ),
     (
         "accepted_values: {column: c, values: [a, b]}",
         "c,x\na,1\nb,1\n,1\n",
