@@ -160,6 +160,27 @@ def query(
 
 
 @app.command(rich_help_panel=LOOK)
+def search(
+    task: Task,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for, in words.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many rows.")] = 5,
+    where: Annotated[
+        str | None, typer.Option("--where", help="A SQL expression: only rows for which it is true.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the rows whose vectors are nearest to a question.
+
+    TASK has vectors that a `vector.embed` task made; its model makes that of the question. All vectors are compared.
+
+    Example: mmetl search vectors "how are modules found" -k 3 --where "path like '%import%'"
+    """
+    from mmetl.cli import searching
+
+    raise typer.Exit(guarded(searching.run_search, task, question, k, where, as_json=as_json))
+
+
+@app.command(rich_help_panel=LOOK)
 def diff(
     task: Task,
     against: Annotated[

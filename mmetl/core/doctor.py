@@ -9,6 +9,7 @@ import re
 import shutil
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import Any, Literal, NamedTuple
@@ -69,7 +70,11 @@ def _installation() -> Iterator[Finding]:
             elif not found:
                 name = re.split(r"[^\w.-]", text, maxsplit=1)[0]
                 yield Finding("installation", name, _version(name) or "not installed")
-    for extra, name in wanted:
+    sizes = Counter(extra for extra, _ in wanted)
+    own: dict[str, str] = {}  # a package that several extras bring belongs to the smallest
+    for extra, name in sorted(wanted, key=lambda found: (sizes[found[0]], found)):
+        own.setdefault(name, extra)
+    for name, extra in own.items():
         version = _version(name)
         if version:
             yield Finding(f"extra {extra}", name, version)

@@ -1,0 +1,81 @@
+"""`mmetl search`: the nearest rows to a question, found by the model that made the vectors."""
+
+from __future__ import annotations
+
+import pytest
+
+PIPELINE = """\
+version: 1
+name: p
+tasks:
+  texts: {transform: tabular.read, params: {path: texts.csv}, key: [id]}
+  vectors: {transform: vector.embed, inputs: [texts]}
+  short: {transform: tabular.sql, key: [id], params: {sql: "select * from vectors where length(text) < 40"}}
+"""
+
+TEXTS = """\
+id,kind,text
+1,food,"Bread is baked from flour, water, salt and yeast."
+2,sky,"The moon orbits the earth once in about a month."
+3,food,"Soup is cooked slowly from vegetables."
+4,sky,"Comets have tails that point away from the sun."
+"""
+
+
+@pytest.fixture
+def library(empty):
+    empty.write("pipeline.yaml", PIPELINE)
+    empty.write("texts.csv", TEXTS)
+    assert set(empty.run().values()) == {"ran"}
+    return empty
+
+
+def ids(project, *argv):
+    done = project.fast("search", *argv, "--json")
+    assert done.code == 0, done.err
+    return [hit["row"]["id"] for hit in done.json()["hits"]]
+
+
+def test_the_nearest_rows(library):
+    assert ids(library, "vectors", "how is bread made?", "-k", "1") == [1]
+    assert ids(library, "vectors", "the moon and the earth", "-k", "1") == [2]
+    assert len(ids(library, "vectors", "anything")) == 4
+    shown = library.fast("search", "vectors", "how is bread made?", "-k", "1").out
+    assert shown.startswith("1. 0.")
+    assert shown.endswith("  1\n   Bread is baked from flour, water, salt and yeast.\n")
+    assert "vector" not in shown
+
+
+def test_only_rows_that_are_wanted(library):
+    assert set(ids(library, "vectors", "how is bread made?", "--where", "kind = 'sky'")) == {2, 4}
+    assert ids(library, "short", "vegetables") == [3], "a task downstream of the vectors"
+
+
+def test_scores_fall_and_a_text_is_nearest_to_itself(library):
+    hits = library.fast("search", "vectors", "Comets have tails that point away from the sun.", "--json").json()["hits"]
+    scores = [h["score"] for h in hits]
+    assert hits[0]["row"]["id"] == 4
+    assert abs(scores[0] - 1) < 1e-4
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "error"),
+    [
+        (
+            ["texts", "x"],
+            2,
+            "error: nothing that 'texts' reads was made by vector.embed\nhelp: search one of: vectors\n",
+        ),
+        (["vector", "x"], 2, "error: no task is called 'vector'\nhelp: did you mean 'vectors'?\n"),
+    ],
+)
+def test_what_cannot_be_searched(library, argv, code, error):
+    done = library.fast("search", *argv)
+    assert (done.code, done.err) == (code, error)
+
+
+def test_a_condition_that_is_none(library):
+    done = library.fast("search", "vectors", "x", "--where", "kidn = 'sky'")
+    assert done.code == 2
+    assert "kidn" in done.err
