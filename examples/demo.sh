@@ -111,12 +111,39 @@ for n in 2 3 4 5 6 7; do
 done
 rm examples/pipelines/slow.yaml
 
-title "8. Plain doit knows the same tasks and takes the same decisions"
+docs=examples/pipelines/docs_search.yaml
+text=examples/data/pep_texts/pep-0616.rst
+
+# computed task=n ...: how many items of a task the latest run computed.
+computed() {
+  "$mmetl" status --json | "$python" -c '
+import json, sys
+items = {t["task"]: t.get("items", {}).get("computed", 0) for t in json.load(sys.stdin)["tasks"]}
+wanted = {k: int(v) for k, v in (word.split("=") for word in sys.argv[1:])}
+found = {k: items[k] for k in wanted}
+sys.exit(0 if found == wanted else f"NOT AS PROMISED: computed {found}, not {wanted}")' "$@"
+}
+
+title "8. Texts: files, headers, passages, vectors. Then a question"
+say run $docs
+computed texts=24 headers=24 chunks=24
+say search vectors "remove a prefix from a string" -k 1
+"$mmetl" search vectors "remove a prefix from a string" -k 1 | grep -q pep-0616 || fail "another proposal was found"
+
+title "9. A paragraph is put into one of the texts: its passage is embedded, and nothing else"
+awk '{ print } /^Abstract$/ { getline; print; print "\nSo a prefix can be taken off without counting its letters." }' $text > edited.rst
+cp edited.rst $text
+say run $docs
+computed texts=1 headers=1 chunks=1 vectors=1
+say search vectors "take it off without counting letters" -k 1
+"$mmetl" search vectors "take it off without counting letters" -k 1 | grep -q counting || fail "the new passage was not found"
+
+title "10. Plain doit knows the same tasks and takes the same decisions"
 echo "   \$ doit run"
 "$python" -m doit run | sed 's/^/   /'
 "$python" -m doit run | grep -qv '^-- ' && fail "doit found something to do"
 
-title "9. What a task made"
+title "11. What a task made"
 say show releases --limit 3
 
 printf '\nAll of it was as promised.\n'
