@@ -45,12 +45,16 @@ def split(
 
 
 def _aside_schema(table: Table, before: Table | None) -> pa.Schema:
+    """Return the columns of the rows that are set aside: those from before, and those of the table."""
     columns = arrow_schema(table.manifest.columns)
     first = arrow_schema(before.manifest.columns) if before else pa.schema([(ERROR, pa.string())])
-    for name in columns.names:
-        if name.lower() in {n.lower() for n in first.names}:
-            raise TaskError(f"column '{name}' is called like one of the rows that are set aside", help="rename it")
-    return pa.schema([*first, *columns])
+    known = {field.name.lower(): field for field in first}
+    for field in columns:
+        if field.name.lower() == ERROR or known.get(field.name.lower(), field) != field:
+            raise TaskError(
+                f"column '{field.name}' is called like one of the rows that are set aside", help="rename it"
+            )
+    return pa.schema([*first, *(field for field in columns if field.name.lower() not in known)])
 
 
 def _bad_rows(db: Session, table: Table, rules: Sequence[Rule]) -> dict[int, pa.Table]:

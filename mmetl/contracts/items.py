@@ -103,9 +103,9 @@ class ItemIndex(NamedTuple):
     units: tuple[Unit, ...]
 
     @property
-    def ledgers(self) -> tuple[Part, ...]:
-        """The parts that the units keep beside the rows."""
-        return tuple(u.ledger for u in self.units)
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that the units need: their ledgers, and rows that a check may have kept from the artifact."""
+        return tuple(p for u in self.units for p in (u.ledger, *u.parts))
 
     def to_json(self) -> str:
         """Return the canonical text."""

@@ -469,7 +469,8 @@ class _Done:
     @property
     def all_counts(self) -> dict[str, int]:
         """Of items, and of rows that are set aside; items that are have been counted as failed."""
-        aside = self.quarantine.rows if self.quarantine and not self.items else 0
+        failed = sum(u.failed for u in self.items.units) if self.items else 0
+        aside = self.quarantine.rows - failed if self.quarantine else 0
         return {**self.counts, **({"quarantined": aside} if aside else {})}
 
 

@@ -195,9 +195,7 @@ def _remove_dead_parts(project: Project) -> tuple[int, int]:
     live = set()
     for (body,) in project.store.rows("select body from manifests"):
         items = '"kind":"items"' in body[:40]
-        live |= {
-            p.fingerprint for p in (ItemIndex.from_json(body).ledgers if items else Manifest.from_json(body).parts)
-        }
+        live |= {p.fingerprint for p in (ItemIndex.from_json(body).parts if items else Manifest.from_json(body).parts)}
     for (body,) in project.store.rows("select body from unfinished"):
         unit = Unit.from_list(json.loads(body))
         live |= {unit.ledger.fingerprint, *(p.fingerprint for p in unit.parts)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,10 @@ class Compiled:
     files: tuple[str, ...]
     listings: Mapping[str, str]
     env: Mapping[str, str | None]
+
+
+_Call = tuple[str, tuple[str, ...] | None, tuple[Any, ...]]
+"""A function that is called, the names of its arguments where they are known, and the place of what names it."""
 
 
 class Planner:
@@ -352,9 +356,9 @@ class Planner:
             recipe["families"] = {alias: self._values(names) for alias, names in draft.families.items()}
         if packages := (*draft.transform.packages, *draft.declared.packages):
             recipe["packages"] = {p: self._version(p) for p in packages}
-        code = self._code(name, draft)
-        if code:
-            recipe["code"] = code
+        for part, called in (("code", self._called(name, draft)), ("check_code", self._checking(name, draft))):
+            if code := self._code(name, draft, called):
+                recipe[part] = code
         if draft.spec.env:
             recipe["env"] = {n: self._environment(name, n) for n in draft.spec.env}
         return recipe
@@ -391,15 +395,20 @@ class Planner:
     def _values(self, members: Iterable[str]) -> list[dict[str, Any]]:
         return [dict(self.pipeline.tasks[m].matrix) for m in members]
 
-    def _code(self, name: str, draft: Draft) -> dict[str, str]:
+    def _called(self, name: str, draft: Draft) -> Iterator[_Call]:
+        """Yield the functions that make the output."""
+        here = ("tasks", name, "params")
+        yield from ((entry, None, here) for entry in draft.transform.code)
+        yield from ((entry, draft.declared.arguments, here) for entry in draft.declared.functions)
+
+    def _checking(self, name: str, draft: Draft) -> Iterator[_Call]:
+        """Yield the functions that check it."""
+        for n, check in enumerate(draft.spec.expect):
+            if check.entry:
+                yield check.entry, tuple(check.args), ("tasks", name, "expect", n)
+
+    def _code(self, name: str, draft: Draft, called: Iterable[_Call]) -> dict[str, str]:
         pieces: dict[str, str] = {}
-        here: tuple[Any, ...] = ("tasks", name, "params")
-        arguments = draft.declared.arguments
-        called: list[tuple[str, tuple[str, ...] | None, tuple[Any, ...]]]
-        called = [(entry, None, here) for entry in draft.transform.code]
-        called += [(entry, arguments, here) for entry in draft.declared.functions]
-        checks = [(c, ("tasks", name, "expect", n)) for n, c in enumerate(draft.spec.expect) if c.entry]
-        called += [(check.entry, tuple(check.args), place) for check, place in checks]
         for entry, given, place in called:
             try:
                 if given is not None:

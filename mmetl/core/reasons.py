@@ -127,7 +127,13 @@ def recipe_reasons(before: dict[str, Any] | None, after: dict[str, Any] | None) 
     return found or tuple(Reason("recipe", name, None, "declared" if name in new else None) for name in names)
 
 
-_PREFIX = {"params": "params.", "code": "code ", "packages": "package ", "env": "environment variable "}
+_PREFIX = {
+    "params": "params.",
+    "code": "code ",
+    "check_code": "code ",
+    "packages": "package ",
+    "env": "environment variable ",
+}
 
 
 def _flat(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Build(NamedTuple):
 
 def parts_of(manifest: Manifest, quarantine: Manifest | None, items: ItemIndex | None) -> tuple[Part, ...]:
     """Return the parts of an artifact and of what stands beside it."""
-    return (*manifest.parts, *(quarantine.parts if quarantine else ()), *(items.ledgers if items else ()))
+    return (*manifest.parts, *(quarantine.parts if quarantine else ()), *(items.parts if items else ()))
 
 
 def find_build(project: Project, key: Fingerprint) -> Build | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -274,3 +275,39 @@ def test_columns_that_are_dropped_or_kept_make_no_item_new(texts):
     assert {"id": 0, "place": 0, "text": "text number 0", "word": "text", "n": 1} in texts.table("words")
     texts.edit("pipeline.yaml", "drop: [text, place]", "drop: [id]")
     assert texts.go()["loud"]["error"].startswith("'id' is a part of the key of 'texts', which cannot be dropped")
+
+
+def test_rows_that_a_check_sets_aside_are_not_computed_again(texts):
+    """Not with other items, not with another check or its code, and not after the artifact without them is collected."""
+    texts.write("limits.py", "def far(rows, last=9):\n    return [v > last for v in rows['id'].to_pylist()]\n")
+    far = "{function: limits.far, columns: id, severity: quarantine, max_fraction: 1}"
+    texts.edit("pipeline.yaml", "own.shout, inputs: [texts]", f"own.shout, inputs: [texts], expect: [{far}]")
+    assert loud(texts)["items"] == {"added": 200, "computed": 200, "quarantined": 190}
+    assert len(texts.table("loud")) == 10
+    texts.computed()
+    texts.fast("gc")
+    texts.rows[5] = (5, "edited")
+    texts.save()
+    assert loud(texts)["items"] == {"changed": 1, "unchanged": 199, "computed": 1, "quarantined": 190}
+    assert texts.computed() == ["edited"]
+    texts.edit("limits.py", "last=9", "last=99")
+    assert loud(texts)["items"] == {"unchanged": 200, "computed": 0, "quarantined": 100}
+    assert [r["id"] for r in texts.table("loud")] == list(range(100))
+    texts.edit("pipeline.yaml", f", expect: [{far}]", "")
+    assert loud(texts)["items"] == {"unchanged": 200, "computed": 0}
+    assert len(texts.table("loud")) == 200
+    assert texts.computed() == []
+
+
+def test_a_check_sets_rows_aside_beside_items_that_failed(texts):
+    texts.save({1: (1, "a"), 2: (2, "bad"), 3: (3, "c")})
+    texts.edit(
+        "pipeline.yaml",
+        "own.shout, inputs: [texts]",
+        "own.shout, inputs: [texts], params: {on_error: quarantine, max_fraction: 1},"
+        " expect: [{range: {column: id, max: 2}, severity: quarantine, max_fraction: 1}]",
+    )
+    assert loud(texts)["outcome"] == "ran"
+    assert [r["id"] for r in texts.table("loud")] == [1]
+    aside = [json.loads(line) for line in texts.fast("quarantine", "show", "loud", "--json").out.splitlines()]
+    assert [(r["id"], r["_error"]) for r in aside] == [(2, "ValueError: a bad text"), (3, "range(id)")]
