@@ -50,7 +50,6 @@ QUESTIONS = {
     "context-local state for asynchronous code": ("0567",),
     "remove a prefix from a string": ("0616",),
     "match statement with literal patterns": ("0634", "0636"),
-    "merge two dictionaries with an operator": ("0584",),
     "formatted string literals": ("0498",),
 }
 

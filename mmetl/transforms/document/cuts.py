@@ -12,11 +12,8 @@ Cut = Callable[[str, int, int], int]
 SEPARATORS = ("\n\n", "\n", ". ", " ")
 PARAGRAPH = re.compile(r"\n[ \t\r]*\n\s*")
 # A sentence ends where the next starts with no small letter, unless the word before the stop is an initial or one of these.
-# ruff: noqa: RUF001  stops and quotes of other scripts are meant
-SENTENCE = re.compile(
-    r"(?:[!?…]|(?<!\b[A-Za-z])(?<!\b(?:Mr|Ms|Dr|St|vs|cf|pp|No|al))(?<!\b(?:Mrs|Vol|Fig|Sec|Jan|Feb|Mar|Apr))(?<!\be\.g)(?<!\bi\.e)(?<!\betc)\.)"
-    r"[\"'”’)\]]*\s+(?=[^\sa-z])|[。！？]\s*"
-)
+_ABBREVIATIONS = r"(?<!\b[A-Za-z])(?<!\b(?:Mr|Ms|Dr|St|vs|cf|pp|No|al))(?<!\b(?:Mrs|Vol|Fig|Sec|etc|e\.g|i\.e))"
+SENTENCE = re.compile(rf"(?:[!?\u2026]|{_ABBREVIATIONS}\.)[\"'\u201d\u2019)\]]*\s+(?=[^\sa-z])|[\u3002\uff01\uff1f]\s*")
 LINE = re.compile(r"\n")
 SPACE = re.compile(r"\s+")
 # One token is a CJK character, up to 16 letters or digits of a word, or another mark.
