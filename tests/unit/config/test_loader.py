@@ -108,7 +108,7 @@ def test_positions_agree_with_values(tmp_path_factory: pytest.TempPathFactory, t
     """Every place in the tree is found again in the text."""
     path = tmp_path_factory.mktemp("p") / "p.yaml"
     task = {"transform": "a.b", "params": {"x": tree}}
-    path.write_text(yaml.dump({"version": 1, "name": "p", "tasks": {"t": task}}, Dumper=Dumper).replace("${", "{"))
+    path.write_text(yaml.dump({"version": 1, "name": "p", "tasks": {"t": task}}, Dumper=Dumper).replace("${", "$_"))
     loaded = load_pipeline(path, root=path.parent)
 
     def check(value: object, place: tuple[str | int, ...]) -> None:
