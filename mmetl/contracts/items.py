@@ -131,9 +131,11 @@ class Earlier(Protocol):
 
     Attributes:
         forced: whether everything is to be computed again (`--force`): what is known only counts as what was before.
+        retried: whether items that failed are to be computed again (`mmetl retry`).
     """
 
     forced: bool
+    retried: bool
 
     @property
     def recipe(self) -> Fingerprint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import xxhash
@@ -11,8 +11,8 @@ from mmetl.cache.fingerprints import EMPTY, MISSING, FileCache, mark_executable,
 from mmetl.cache.layout import part_path
 from mmetl.cache.listing import list_files
 from mmetl.contracts.artifact import Fingerprint
-from mmetl.contracts.plan import Plan, TaskNode
-from mmetl.core.reasons import Reason
+from mmetl.contracts.plan import NOTHING, Plan, TaskNode
+from mmetl.core.reasons import Kind, Reason
 from mmetl.errors import TaskError
 from mmetl.observability.attempts import Attempt
 
@@ -73,7 +73,7 @@ class Facts:
         files: fingerprints of files.
         listings: glob -> the files that it stands for.
         unlisted: glob -> why that cannot be told.
-        forced: tasks to run whatever is fresh.
+        forced: tasks to run whatever is fresh -> why.
         leftovers: files that no glob lists, as long as they have the bytes that mmETL wrote.
         now_ms: the time of the observation.
         settled: tasks whose artifact is what this run will leave: fresh ones, and those that have run.
@@ -88,7 +88,7 @@ class Facts:
         *,
         now_ms: int,
         lists: Callable[[str], Lists],
-        forced: frozenset[str] = frozenset(),
+        forced: Mapping[str, Kind] = NOTHING,
         leftovers: dict[str, Leftover] | None = None,
         attempts: Callable[[], dict[str, Attempt]] = dict,
     ) -> None:
@@ -311,7 +311,7 @@ def _reasons(node: TaskNode, record: Record, facts: Facts, *, settled: bool) -> 
     attempted = name in facts.attempted
     reasons: list[Reason] = []
     if name in facts.forced and not attempted:
-        reasons.append(Reason("forced"))
+        reasons.append(Reason(facts.forced[name]))
     if node.always and not attempted:
         reasons.append(Reason("always"))
     if node.max_age_s is not None and now - record.built_ms >= node.max_age_s * 1000:

@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -240,7 +240,7 @@ class Executor:
             if restored:
                 return restored
         code = self._code(plan)
-        made = self._compute(plan, node, facts, detail, log, full="forced" in again)
+        made = self._compute(plan, node, facts, detail, log, again=again)
         changed = [p for p, sig in before.items() if facts.files.moved(p, sig, inputs[p])]
         changed += [g for g, files in listed.items() if listing_now(node, facts, g) != files]
         changed += [p for p in node.optional if p in inputs and facts.files.again(p) != inputs[p]]
@@ -323,12 +323,13 @@ class Executor:
     # --- compute
 
     def _compute(
-        self, plan: Plan, node: TaskNode, facts: Facts, detail: TaskDetail, log: TaskLog, *, full: bool
+        self, plan: Plan, node: TaskNode, facts: Facts, detail: TaskDetail, log: TaskLog, *, again: Collection[str]
     ) -> Made | None:
         transform = self.jobs.transform(detail)
         cancellation = Cancellation()
         job = self.jobs.job(transform, plan, node, facts, detail, log, cancellation)
-        job.earlier = ItemHistory(self.project, node, plan.pipeline, forced=full)
+        full = "forced" in again
+        job.earlier = ItemHistory(self.project, node, plan.pipeline, forced=full, retried="retried" in again)
         if detail.promise == "watermark" and not full:
             job.base = self.jobs.base(plan, node, facts)
         for path in node.outputs:

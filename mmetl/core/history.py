@@ -28,10 +28,12 @@ class ItemHistory:
         node: the task.
         pipeline: its pipeline.
         forced: whether nothing that was computed earlier may be used.
+        retried: whether items that failed are tried again.
     """
 
-    def __init__(self, project: Project, node: TaskNode, pipeline: str, *, forced: bool) -> None:
-        self._project, self._node, self._pipeline, self.forced = project, node, pipeline, forced
+    def __init__(self, project: Project, node: TaskNode, pipeline: str, *, forced: bool, retried: bool) -> None:
+        self._project, self._node, self._pipeline = project, node, pipeline
+        self.forced, self.retried = forced, retried
 
     @cached_property
     def recipe(self) -> Fingerprint:

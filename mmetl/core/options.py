@@ -10,10 +10,16 @@ NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 class Retry(NamedTuple):
-    """The run that is tried again, and the tasks of it that came to no result."""
+    """The run that is tried again.
+
+    Attributes:
+        tasks: those of it that came to no result, and those with items that failed.
+        aside: those with items that failed.
+    """
 
     run_id: str
     tasks: frozenset[str]
+    aside: frozenset[str] = frozenset()
 
 
 class RunOptions(NamedTuple):

@@ -16,9 +16,10 @@ from mmetl.cache.plans import checks_of, load_details, load_plan, plan_key, rela
 from mmetl.cache.stat_cache import known_files
 from mmetl.cache.store import Store
 from mmetl.contracts.artifact import Manifest
-from mmetl.contracts.plan import Plan, TaskDetail
+from mmetl.contracts.plan import NOTHING, Plan, TaskDetail
 from mmetl.core.decide import NO_LISTS, RECORD_COLUMNS, Decision, Facts, Lists, Record, decide_all, observe
 from mmetl.core.leftovers import find_leftovers
+from mmetl.core.reasons import Kind
 from mmetl.core.settings import Settings, kept_settings, names_root, read_settings
 from mmetl.errors import ConfigError, Problem, UsageError
 from mmetl.observability.attempts import attempts
@@ -199,7 +200,7 @@ class Project:
 
     # --- decisions
 
-    def facts(self, plan: Plan, *, forced: frozenset[str] = frozenset()) -> Facts:
+    def facts(self, plan: Plan, *, forced: Mapping[str, Kind] = NOTHING) -> Facts:
         """Return what is recorded about a plan's tasks; nothing of the outside is looked at yet."""
         rows = self.store.rows(f"select {RECORD_COLUMNS} from tasks where pipeline = ?", (plan.pipeline,))
         records = {row[0]: Record._make(row) for row in rows}
@@ -229,7 +230,7 @@ class Project:
         )
 
     def decide(
-        self, plan: Plan, names: Iterable[str] | None = None, *, forced: frozenset[str] = frozenset()
+        self, plan: Plan, names: Iterable[str] | None = None, *, forced: Mapping[str, Kind] = NOTHING
     ) -> tuple[Facts, dict[str, Decision]]:
         """Observe and decide over some tasks (all by default), in topological order."""
         facts = self.facts(plan, forced=forced)

@@ -9,6 +9,7 @@ from mmetl.utils.text import shown
 Kind = Literal[
     "never_ran",
     "forced",
+    "retried",
     "always",
     "max_age",
     "recipe",
@@ -51,6 +52,7 @@ class Reason(NamedTuple):
 _TEXT: dict[Kind, str] = {
     "never_ran": "it never ran",
     "forced": "--force",
+    "retried": "items that failed are tried again",
     "always": "always: true",
     "max_age": "it was built {before} ago, and max_age is {after}",
     "input_changed": "{subject} changed",

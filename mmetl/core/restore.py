@@ -14,7 +14,7 @@ from mmetl.core.decide import Facts, Lists, Record
 from mmetl.core.project import Project
 from mmetl.utils.hashing import xxh3_hex
 
-AGAIN = frozenset({"forced", "always", "max_age"})
+AGAIN = frozenset({"forced", "retried", "always", "max_age"})
 """Reasons for which an earlier output is no answer."""
 
 

@@ -27,11 +27,12 @@ def retry_options(project: Project, wanted: str | None, variables: Mapping[str, 
         RefusedError: if the run has not ended.
     """
     run = _find(project, wanted)
-    left = [t.task for t in run.tasks if t.outcome in UNFINISHED]
+    aside = _with_failed_items(project, run.pipeline)
+    left = [t.task for t in run.tasks if t.outcome in UNFINISHED or t.task in aside]
     if run.status == "running":
         raise RefusedError(f"run '{run.id}' has not ended", help=f"mmetl status {run.id}")
     if not left:
-        what = f"run '{run.id}' left nothing to retry: none of its tasks failed, was blocked or was skipped"
+        what = f"run '{run.id}' left nothing to retry: none of its tasks failed, was blocked or was skipped, and no item failed"
         raise UsageError(what, help=f"mmetl status {run.id}")
     if ", " in run.pipeline:
         what = f"run '{run.id}' is a doit run of several pipelines: {run.pipeline}"
@@ -46,7 +47,13 @@ def retry_options(project: Project, wanted: str | None, variables: Mapping[str, 
         what = f"none of the tasks that run '{run.id}' left is a task of '{plan.pipeline}' any more"
         raise UsageError(what, help="mmetl run")
     shrink = options.allow_shrink.intersection(plan.tasks)
-    return path, options._replace(allow_shrink=shrink, retry=Retry(run.id, tasks))
+    return path, options._replace(allow_shrink=shrink, retry=Retry(run.id, tasks, aside & tasks))
+
+
+def _with_failed_items(project: Project, pipeline: str) -> frozenset[str]:
+    """Return the tasks of a pipeline that have set failed items aside."""
+    sql = "select task from tasks where pipeline = ? and quarantine <> '' and items <> ''"
+    return frozenset(task for (task,) in project.store.rows(sql, (pipeline,)))
 
 
 def _find(project: Project, wanted: str | None) -> Run:

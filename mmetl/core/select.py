@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from mmetl.contracts.plan import Plan
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
+from mmetl.core.reasons import Kind
 
 
 class Chosen(NamedTuple):
-    """The tasks of a command in the plan's order, and those of them to run by force."""
+    """The tasks of a command in the plan's order, and those of them to run whatever is fresh -> why."""
 
     tasks: list[str]
-    forced: frozenset[str]
+    forced: Mapping[str, Kind]
 
 
 def select(project: Project, plan: Plan, options: RunOptions) -> Chosen:
@@ -27,7 +28,7 @@ def select(project: Project, plan: Plan, options: RunOptions) -> Chosen:
     """
     retried, asks = options.retry, options.select or options.exclude
     if retried is None and not asks:
-        return Chosen(list(plan.tasks), frozenset(plan.tasks if options.force else ()))
+        return Chosen(list(plan.tasks), dict.fromkeys(plan.tasks if options.force else (), "forced"))
     tasks: Collection[str] = plan.tasks if retried is None else retried.tasks
     named: Collection[str] = plan.tasks if options.force else ()
     if asks and (retried is None or options.force):
@@ -37,7 +38,9 @@ def select(project: Project, plan: Plan, options: RunOptions) -> Chosen:
         tasks = asked.tasks() if retried is None else tasks
         named = asked.named() if options.force else ()
     chosen = [t for t in plan.tasks if t in tasks]
-    return Chosen(chosen, frozenset(named).intersection(chosen))
+    forced: dict[str, Kind] = dict.fromkeys(retried.aside if retried else (), "retried")
+    forced.update(dict.fromkeys(named, "forced"))
+    return Chosen(chosen, {t: forced[t] for t in chosen if t in forced})
 
 
 def task_name(plan: Plan, name: str) -> str:

@@ -92,13 +92,16 @@ def plan_items(table: Table, shape: Shape, basis: Basis, earlier: Earlier | None
     known = {u.input: u for made_on, u in noted if made_on == basis and not u.failed}
     if alike and alike.basis == basis:
         known.update({u.input: u for u in alike.units})
+    retried = earlier is not None and earlier.retried
+    if retried:
+        known = {input_: u for input_, u in known.items() if not u.failed}
     kept: dict[int, Unit] = {}
     for number, part in enumerate(table.manifest.parts):
         unit = known.get(part.fingerprint)
         if unit is not None and _whole(unit, parts):
             kept[number] = _in_bucket(unit, part.bucket)
     stays = {u.input for u in kept.values()}
-    going = _read([u for u in (alike.units if alike else ()) if u.input not in stays], parts)
+    going = _read([u for u in (alike.units if alike else ()) if u.input not in stays], parts, retried=retried)
     old = going + _read([u for _, u in noted if u.input not in stays], parts, retried=True)
     changed = [
         Changed(number, part, _hashed(table, number, shape), _NONE, _NONE.ledgers)

@@ -86,7 +86,7 @@ def test_nothing_to_retry(failed: Project) -> None:
     failed.write("mended", "m")
     failed.run()
     last = run_id(failed)
-    said = f"error: run '{last}' left nothing to retry: none of its tasks failed, was blocked or was skipped\nhelp: mmetl status {last}\n"
+    said = f"error: run '{last}' left nothing to retry: none of its tasks failed, was blocked or was skipped, and no item failed\nhelp: mmetl status {last}\n"
     for argv in ([], [last]):
         done = failed.fast("retry", *argv)
         assert (done.code, done.out, done.err) == (2, "", said)

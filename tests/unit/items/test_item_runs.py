@@ -311,3 +311,28 @@ def test_a_check_sets_rows_aside_beside_items_that_failed(texts):
     assert [r["id"] for r in texts.table("loud")] == [1]
     aside = [json.loads(line) for line in texts.fast("quarantine", "show", "loud", "--json").out.splitlines()]
     assert [(r["id"], r["_error"]) for r in aside] == [(2, "ValueError: a bad text"), (3, "range(id)")]
+
+
+def test_retry_computes_failed_items_again_and_no_others(texts):
+    """What made them fail may be outside: a service, a file that was locked."""
+    texts.edit("own.py", "if any(", "if not os.path.exists('mended') and any(")
+    texts.edit(
+        "pipeline.yaml", "own.shout, inputs: [texts]", "own.shout, inputs: [texts], params: {on_error: quarantine}"
+    )
+    texts.rows[7] = (7, "a bad one")
+    texts.save()
+    assert texts.go()["loud"]["items"]["failed"] == 1
+    assert texts.go()["loud"]["outcome"] == "fresh"
+    texts.computed()
+    again = {t["task"]: t for t in texts.fast("retry", "--json").json()["tasks"]}
+    assert set(again) == {"loud"}
+    assert again["loud"]["reasons"] == ["items that failed are tried again"]
+    assert again["loud"]["items"] == {"unchanged": 200, "computed": 1, "failed": 1}
+    texts.write("mended", "")
+    texts.computed()
+    again = {t["task"]: t for t in texts.fast("retry", "--json").json()["tasks"]}
+    assert again["loud"]["items"] == {"unchanged": 200, "computed": 1}
+    assert texts.computed() == ["a bad one"]
+    assert len(texts.table("loud")) == 200
+    assert texts.go()["loud"]["outcome"] == "fresh"
+    assert texts.fast("retry").code == 2
