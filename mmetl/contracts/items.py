@@ -36,6 +36,7 @@ class Items:
         retries: how often.
         batch_rows: items of a call, at most; or a function from the params to that.
         batch_bytes: bytes of a call's input, about; one item may be larger.
+        weight: a column of bytes that count too: the size of a file that an item only names.
     """
 
     reads: Names
@@ -48,6 +49,7 @@ class Items:
     retries: int = 5
     batch_rows: int | Callable[[Any], int] = 1024
     batch_bytes: int = 16 << 20
+    weight: str = ""
 
 
 class Unit(NamedTuple):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmetl.cache.arrow_types import columns_of
 from mmetl.cache.tables import write_table
@@ -130,7 +131,7 @@ class ItemRun:
                 pieces, rows, size = [], 0, 0
             for whole in self._pieces_of(unit):
                 piece = whole
-                if pieces and size + piece.nbytes > self._items.batch_bytes:
+                if pieces and size + self._bytes_of(piece) > self._items.batch_bytes:
                     yield self._batch(pieces)
                     pieces, rows, size = [], 0, 0
                 while rows + piece.num_rows >= self._batch_rows:
@@ -140,9 +141,16 @@ class ItemRun:
                     pieces, rows, size = [], 0, 0
                 if piece.num_rows:
                     pieces.append((unit, piece))
-                    rows, size = rows + piece.num_rows, size + piece.nbytes
+                    rows, size = rows + piece.num_rows, size + self._bytes_of(piece)
         if pieces:
             yield self._batch(pieces)
+
+    def _bytes_of(self, piece: pa.Table) -> int:
+        return int(piece.nbytes) + self._outside(piece)
+
+    def _outside(self, piece: pa.Table) -> int:
+        """Return the bytes that items bring with them from elsewhere."""
+        return int(pc.sum(piece.column(self._items.weight)).as_py() or 0) if self._items.weight else 0
 
     def _pieces_of(self, unit: _Open) -> Iterator[pa.Table]:
         """Yield a part's new items in pieces that fit into a batch; an item that does not is a piece of its own."""
@@ -152,7 +160,8 @@ class ItemRun:
         while halves:
             piece = halves.pop()
             if piece.num_rows > 1 and (
-                piece.num_rows > self._batch_rows or piece.get_total_buffer_size() > self._items.batch_bytes
+                piece.num_rows > self._batch_rows
+                or piece.get_total_buffer_size() + self._outside(piece) > self._items.batch_bytes
             ):
                 half = piece.num_rows // 2
                 halves += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, create_model
@@ -86,8 +87,12 @@ class ItemTransform:
         recipe = {"model": self.items.model(params)} if self.items.model else {}
         return Declaration(recipe=recipe, named_inputs=len(scope.inputs) > 1)
 
-    def prepare(self, job: Job) -> Callable[..., Any]:  # noqa: ARG002  for those that load a model first
-        """Return the function that is called with batches. Raises MmetlError where it cannot be had."""
+    def prepare(self, job: Job, closing: ExitStack) -> Callable[..., Any]:  # noqa: ARG002  for those that load a model
+        """Return the function that is called with batches; what it needs closed behind it goes onto `closing`.
+
+        Raises:
+            MmetlError: where it cannot be had.
+        """
         assert self.function
         return self.function
 
@@ -118,9 +123,10 @@ class ItemTransform:
         stopped = threading.Event()
         job.on_cancel(stopped.set)
         given = {a: read_table(t).read_all() for a, t in others.items()}
-        caller = Caller(job, self.prepare(job), self.items, shape.made, given, stopped.is_set)
         failures = Failures(job.params.on_error == "quarantine", job.params.max_fraction)
-        return ItemRun(job, self.items, table, shape, basis, failures).run(in_order(caller))
+        with ExitStack() as closing:
+            caller = Caller(job, self.prepare(job, closing), self.items, shape.made, given, stopped.is_set)
+            return ItemRun(job, self.items, table, shape, basis, failures).run(in_order(caller))
 
 
 def _inputs(job: Job) -> tuple[Table, dict[str, Table]]:

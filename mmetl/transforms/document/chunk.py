@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -31,6 +32,10 @@ class ChunkParams(BaseModel):
     markup: Literal["auto", "markdown", "rst", "none"] = Field(
         "auto", description="how headings are marked; auto: as the column `media_type` says"
     )
+    pages: str | None = Field(
+        None,
+        description="a column of offsets at which pages start (`page_starts`): it makes `page`, where a chunk starts",
+    )
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> ChunkParams:
@@ -48,7 +53,8 @@ def chunked(batch: pa.RecordBatch, params: ChunkParams) -> pa.Table:
 
     texts = batch.column(params.text).to_pylist()
     kinds = batch.column(MEDIA_TYPE).to_pylist() if params.markup == "auto" else []
-    rows: dict[str, list[Any]] = {name: [] for name in ("_item", *MADE)}
+    starts = batch.column(params.pages).to_pylist() if params.pages else []
+    rows: dict[str, list[Any]] = {name: [] for name in ("_item", *MADE, "page")}
     for item, text in enumerate(texts):
         markup = params.markup if params.markup != "auto" else markup_of(kinds[item] or "")
         seen: dict[str, int] = {}
@@ -62,6 +68,9 @@ def chunked(batch: pa.RecordBatch, params: ChunkParams) -> pa.Table:
             rows["start"].append(piece.start)
             rows["end"].append(piece.end)
             rows["headings"].append(piece.headings)
+            if params.pages:
+                rows["page"].append(bisect.bisect_right(starts[item] or (), piece.start) or None)
+    paged = {"page": pa.array(rows["page"], pa.int32())} if params.pages else {}
     return pa.table(
         {
             "_item": pa.array(rows["_item"], pa.int64()),
@@ -71,6 +80,7 @@ def chunked(batch: pa.RecordBatch, params: ChunkParams) -> pa.Table:
             "start": pa.array(rows["start"], pa.int64()),
             "end": pa.array(rows["end"], pa.int64()),
             "headings": pa.array(rows["headings"], pa.list_(pa.string())),
+            **paged,
         }
     )
 
@@ -89,8 +99,12 @@ CHUNK = ItemTransform(
     "document.chunk",
     chunked,
     Items(
-        reads=lambda params: (params.text, *((MEDIA_TYPE,) if params.markup == "auto" else ())),
-        makes=MADE,
+        reads=lambda params: (
+            params.text,
+            *((MEDIA_TYPE,) if params.markup == "auto" else ()),
+            *((params.pages,) if params.pages else ()),
+        ),
+        makes=lambda params: MADE | ({"page": "int32"} if params.pages else {}),
         many=True,
         key=("chunk",),
         batch_rows=256,

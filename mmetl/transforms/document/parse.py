@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmetl.contracts.items import Items
-from mmetl.errors import TaskError
+from mmetl.contracts.transform import Job
 from mmetl.items.transform import ItemTransform
-from mmetl.transforms.document.text_types import HTML, MAIL
-from mmetl.utils.hashing import xxh3_hex
-from mmetl.utils.text import why_not
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MEGABYTE = 1_000_000
-TEXT_TYPES = frozenset(
-    {
-        "application/json",
-        "application/toml",
-        "application/x-ipynb+json",
-        "application/x-ndjson",
-        "application/xml",
-        "application/yaml",
-    }
-)
-NOT_PLAIN = frozenset({HTML, MAIL})
+    from mmetl.transforms.document.parsed import Parsed
+    from mmetl.workers.local import LocalWorkers
+
+ENTRY = "mmetl.transforms.document.reading:read_document"
 
 
 class ParseParams(BaseModel):
@@ -37,99 +27,82 @@ class ParseParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_mb: float = Field(50.0, gt=0, description="size in megabytes above which a file is not parsed")
+    timeout_s: float = Field(60.0, gt=0, le=86_400, description="seconds after which a file is given up")
+    memory_mb: float = Field(
+        2000.0, ge=200, description="memory in megabytes that the parser of a file may take, in a process of its own"
+    )
 
 
-class Parsed(NamedTuple):
-    """What a file says. `title` is its first heading, if it has one."""
+class Parse(ItemTransform):
+    """See the module. Texts are read in this process, all other formats in workers, which a crash costs one file."""
 
-    text: str
-    title: str | None = None
+    def prepare(self, job: Job, closing: ExitStack) -> Callable[[pa.RecordBatch], dict[str, Any]]:
+        """Return the function of a batch."""
+        from mmetl.workers.local import LocalWorkers
 
-
-class Unreadable(Exception):  # noqa: N818  it is told of a file, not of the program
-    """Why a file has no text."""
-
-
-def parse(data: bytes, media_type: str) -> Parsed:
-    """Return the text of a file.
-
-    Raises:
-        Unreadable: if it is empty, or of a type that is not read.
-    """
-    if not data:
-        raise Unreadable("it is empty")
-    if media_type in NOT_PLAIN or not (media_type.startswith("text/") or media_type in TEXT_TYPES):
-        raise Unreadable(f"files of the type {media_type} are not read")
-    return _text(data, media_type)
+        params: ParseParams = job.params
+        workers = LocalWorkers(ENTRY, job.threads, timeout_s=params.timeout_s, memory_mb=params.memory_mb, log=job.log)
+        closing.callback(workers.close)
+        job.on_cancel(workers.close)
+        return _reader(params, workers)
 
 
-def _text(data: bytes, media_type: str) -> Parsed:
-    from mmetl.transforms.document.chunks import markup_of
-    from mmetl.transforms.document.headings import find_headings
-    from mmetl.transforms.document.media import HEAD, encoding_of
+def _reader(params: ParseParams, workers: LocalWorkers) -> Callable[[pa.RecordBatch], dict[str, Any]]:
+    """Return the function of a batch."""
+    from mmetl.transforms.document.parsed import Limits
+    from mmetl.transforms.document.reading import FORMATS, MEGABYTE, read_document
 
-    encoding = encoding_of(data[:HEAD])
-    if encoding is None:
-        raise Unreadable("it is no text")
-    text = data.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
-    headings = find_headings(text, markup_of(media_type))
-    return Parsed(text, headings[0].title if headings else None)
+    limits = Limits(max_bytes=int(params.max_mb * MEGABYTE))
 
+    def parsed(batch: pa.RecordBatch) -> dict[str, Any]:
+        columns = (batch.column(n).to_pylist() for n in ("path", "media_type", "fingerprint"))
+        calls = [(*call, limits) for call in zip(*columns, strict=True)]
+        outside = [i for i, call in enumerate(calls) if call[1] in FORMATS]
+        found = dict(zip(outside, workers.map([calls[i] for i in outside]), strict=True))
+        return _columns([found[i] if i in found else read_document(*call) for i, call in enumerate(calls)])
 
-def _read(path: str, fingerprint: str, max_mb: float) -> bytes:
-    """Return the bytes of a listed file.
-
-    Raises:
-        Unreadable: if it is too large, or may not be read.
-        TaskError: if it changed since it was listed.
-    """
-    try:
-        if os.stat(path).st_size > max_mb * MEGABYTE:
-            raise Unreadable(f"it is larger than {max_mb:g} MB")
-        with open(path, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        raise TaskError(f"'{path}' vanished while the run was under way", help="run again") from None
-    except OSError as reason:
-        raise Unreadable(f"it cannot be read: {why_not(reason)}") from reason
-    if xxh3_hex(data) != fingerprint:
-        raise TaskError(f"'{path}' changed while the run was under way", help="run again")
-    return data
+    return parsed
 
 
-def parsed(batch: pa.RecordBatch, params: ParseParams) -> dict[str, Any]:
-    """Return the texts of a batch of files. Raises TaskError for a file that changed since it was listed."""
+def _columns(found: list[Any]) -> dict[str, Any]:
+    """Return what was read, or why nothing was (a text, or what a worker says), as columns."""
+    import json
+
     import pyarrow as pa
 
-    texts: list[str] = []
-    titles: list[str | None] = []
-    errors: list[str | None] = []
-    paths, kinds, listed = (batch.column(n).to_pylist() for n in ("path", "media_type", "fingerprint"))
-    for path, kind, fingerprint in zip(paths, kinds, listed, strict=True):
-        found, error = Parsed(""), None
-        try:
-            found = parse(_read(path, fingerprint, params.max_mb), kind)
-        except Unreadable as reason:
-            error = str(reason)
-        texts.append(found.text)
-        titles.append(found.title)
-        errors.append(error)
+    from mmetl.transforms.document.parsed import Parsed
+
+    nothing = Parsed("")
+    read: list[Parsed] = [one if isinstance(one, Parsed) else nothing for one in found]
+    errors = [None if isinstance(one, Parsed) else getattr(one, "why", one) for one in found]
+    said = [json.dumps(dict(p.metadata), ensure_ascii=False, sort_keys=True) if p.metadata else None for p in read]
     return {
-        "title": pa.array(titles, pa.string()),
-        "text": pa.array(texts, pa.string()),
+        "title": pa.array([p.title for p in read], pa.string()),
+        "text": pa.array([p.text for p in read], pa.string()),
+        "language": pa.array([p.language for p in read], pa.string()),
+        "metadata": pa.array(said, pa.string()),
+        "page_starts": pa.array([p.pages or None for p in read], pa.list_(pa.int64())),
         "_error": pa.array(errors, pa.string()),
     }
 
 
-PARSE = ItemTransform(
+PARSE = Parse(
     "document.parse",
-    parsed,
+    None,
     Items(
         reads=("fingerprint", "media_type"),
-        sees=("path",),
-        makes={"title": "string", "text": "string"},
+        sees=("path", "size_bytes"),
+        makes={
+            "title": "string",
+            "text": "string",
+            "language": "string",
+            "metadata": "string",
+            "page_starts": "list<element: int64>",
+        },
+        weight="size_bytes",
         batch_rows=256,
     ),
     ParseParams,
-    version=1,
+    version=2,
+    packages=("kreuzberg", "pypdfium2", "selectolax"),
 )

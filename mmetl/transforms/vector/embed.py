@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -138,7 +139,7 @@ class Embed(ItemTransform):
             packages=PACKAGES[params.provider],
         )
 
-    def prepare(self, job: Job) -> Callable[..., Any]:
+    def prepare(self, job: Job, closing: ExitStack) -> Callable[..., Any]:  # noqa: ARG002  it has nothing to close
         """Return the function of a batch."""
         params: EmbedParams = job.params
         embed = embedder(params, job.functions)

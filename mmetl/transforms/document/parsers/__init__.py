@@ -1,0 +1,1 @@
+"""One module for each family of formats: functions from bytes to `Parsed`."""

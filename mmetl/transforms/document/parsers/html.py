@@ -1,0 +1,196 @@
+"""HTML to Markdown: headings, lists, tables, code and the words of links; no scripts, styles or navigation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mmetl.engines.packages import require
+from mmetl.transforms.document.parsed import Parsed
+from mmetl.transforms.document.parsers.texts import decoded
+
+_DROPPED = frozenset(
+    [
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "nav",
+        "footer",
+        "head",
+        "svg",
+        "iframe",
+        "button",
+        "select",
+        "-comment",
+    ]
+)
+_BLOCKS = frozenset(
+    [
+        "p",
+        "div",
+        "section",
+        "article",
+        "main",
+        "header",
+        "aside",
+        "blockquote",
+        "ul",
+        "ol",
+        "dl",
+        "dt",
+        "dd",
+        "table",
+        "figure",
+        "figcaption",
+        "pre",
+        "hr",
+        "form",
+        "address",
+        "details",
+        "summary",
+        "fieldset",
+        "body",
+        "html",
+        "tr",
+        "td",
+        "th",
+        "caption",
+    ]
+)
+_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+_CELLS = frozenset({"td", "th"})
+_NO_TABLE = "table, h1, h2, h3, h4, h5, h6, ul, ol, pre, form"
+"""What stands in the cells of a table that only lays out the page."""
+_META = {"author": "author", "description": "description", "date": "date", "keywords": "keywords"}
+_DECLARED = re.compile(rb"""<meta[^>]+charset=["']?([\w-]+)""", re.IGNORECASE)
+_FENCED = re.compile(r"(\n```\n.*?\n```\n)", re.DOTALL)
+
+
+def parse_html(data: bytes) -> Parsed:
+    """Parse a page. The encoding that it declares counts where its bytes are not UTF-8."""
+    text, encoding = decoded(data)
+    declared = _DECLARED.search(data[:4096])
+    if encoding == "latin-1" and declared:
+        try:
+            encoding = declared[1].decode().lower()
+            text = data.decode(encoding)
+        except (LookupError, UnicodeDecodeError):
+            encoding = "latin-1"
+    parsed = markdown_of(text)
+    return parsed if encoding == "utf-8" else parsed._replace(metadata={**parsed.metadata, "encoding": encoding})
+
+
+def markdown_of(html: str) -> Parsed:
+    """Return a page as Markdown, with what its head says."""
+    require("documents", "selectolax")
+    from selectolax.lexbor import LexborHTMLParser
+
+    tree = LexborHTMLParser(html)
+    metadata = {}
+    for tag in tree.css("meta[name][content]"):
+        name, content = (tag.attributes.get("name") or "").lower(), (tag.attributes.get("content") or "").strip()
+        if name in _META and content:
+            metadata[_META[name]] = content
+    title = tree.css_first("head title") or tree.css_first("h1")
+    root = tree.css_first("html")
+    language = (root.attributes.get("lang") if root else None) or None
+    text = _tidy("".join(_Walk().pieces(tree.body))) if tree.body else ""
+    return Parsed(text, (" ".join(title.text().split()) or None) if title else None, language, metadata)
+
+
+class _Table:
+    """A table that is being walked. `layout`: it has no rows of its own, it only places what is in it."""
+
+    def __init__(self, node: Any) -> None:
+        inner = node.css(_NO_TABLE)
+        self.layout = any(found.mem_id != node.mem_id for found in inner)
+        self.cells = 0
+        self.has_head = False
+
+
+class _Walk:
+    """Goes through a tree without recursion: pages are nested as deep as their authors like."""
+
+    def __init__(self) -> None:
+        self.preformatted = self.in_cell = 0
+        self.tables: list[_Table] = []
+
+    def pieces(self, root: Any) -> Iterator[str]:
+        """Yield the pieces of the Markdown text."""
+        node, top = root, root.mem_id
+        while True:
+            tag = node.tag
+            if tag == "-text":
+                yield self._text(node.text_content or "")
+            elif tag not in _DROPPED:
+                yield self._opening(tag, node)
+                if node.child is not None:
+                    node = node.child
+                    continue
+                yield self._closing(tag)
+            while node.mem_id != top and node.next is None:
+                node = node.parent
+                yield self._closing(node.tag)
+            if node.mem_id == top:
+                return
+            node = node.next
+
+    @property
+    def _in_rows(self) -> bool:
+        return bool(self.tables) and not self.tables[-1].layout
+
+    def _text(self, text: str) -> str:
+        if self.preformatted:
+            return text
+        text = re.sub(r"\s+", " ", text)
+        return text.replace("|", "\\|") if self.in_cell else text
+
+    def _opening(self, tag: str, node: Any) -> str:
+        if tag == "table":
+            self.tables.append(_Table(node))
+        elif tag == "pre":
+            self.preformatted += 1
+            return "\n\n```\n"
+        elif self._in_rows:
+            if tag == "tr":
+                self.tables[-1].cells = 0
+                return "\n|"
+            if tag in _CELLS:
+                self.tables[-1].cells += 1
+                self.in_cell += 1
+                return " "
+            if self.in_cell:
+                return " " if tag in _BLOCKS or tag == "br" else ""
+        if tag in _HEADINGS:
+            return f"\n\n{'#' * int(tag[1])} "
+        return {"li": "\n- ", "br": "\n"}.get(tag, "\n\n" if tag in _BLOCKS else "")
+
+    def _closing(self, tag: str) -> str:
+        if tag == "table" and self.tables:
+            self.tables.pop()
+        elif tag == "pre":
+            self.preformatted -= 1
+            return "\n```\n\n"
+        elif self._in_rows:
+            if tag in _CELLS:
+                self.in_cell -= 1
+                return " |"
+            if tag == "tr":
+                table = self.tables[-1]
+                first, table.has_head = not table.has_head, True
+                return "\n|" + " --- |" * table.cells if first and table.cells else ""
+            if self.in_cell:
+                return " " if tag in _BLOCKS else ""
+        return "\n\n" if tag in _BLOCKS or tag in _HEADINGS else ""
+
+
+def _tidy(text: str) -> str:
+    """Take away the white space that the walk left, but for that of code."""
+    parts = _FENCED.split(text)
+    for at in range(0, len(parts), 2):
+        prose = re.sub(r" ?\n ?", "\n", re.sub(r"[ \t]+", " ", parts[at]))
+        prose = re.sub(r"\|\n+(?=\|)", "|\n", prose)
+        parts[at] = re.sub(r"\n{3,}", "\n\n", prose).strip()
+    return "\n".join(part for part in parts if part).strip()

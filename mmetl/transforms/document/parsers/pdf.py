@@ -1,0 +1,50 @@
+"""PDF: the text of each page."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mmetl.engines.packages import require
+from mmetl.transforms.document.parsed import Limits, Parsed, Unreadable, join_pages
+
+_PASSWORD = "Incorrect password"  # noqa: S105  words of PDFium's message
+_NAMES = {"author": "author", "subject": "subject", "keywords": "keywords", "creationdate": "created"}
+
+
+def parse_pdf(data: bytes, limits: Limits) -> Parsed:
+    """Parse a PDF file. A page that was only scanned has no text."""
+    require("documents", "pypdfium2")
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if _PASSWORD in str(error):
+            raise Unreadable("it needs a password") from None
+        raise Unreadable("the PDF file is damaged or cut off") from None
+    try:
+        if len(document) > limits.max_pages:
+            raise Unreadable(f"it has {len(document)} pages, more than {limits.max_pages}")
+        pages = [_page(document, number) for number in range(len(document))]
+        said = {key.lower(): value.strip() for key, value in document.get_metadata_dict().items() if value.strip()}
+    except pypdfium2.PdfiumError:
+        raise Unreadable("a page of the PDF file is damaged") from None
+    finally:
+        document.close()
+    if not any(pages):
+        raise Unreadable("none of its pages has text; scanned pages need OCR")
+    text, starts = join_pages(pages)
+    metadata = {name: said[key] for key, name in _NAMES.items() if key in said}
+    return Parsed(text, said.get("title"), None, metadata, starts)
+
+
+def _page(document: Any, number: int) -> str:
+    page = document.get_page(number)
+    try:
+        text: str = page.get_textpage().get_text_bounded()
+    finally:
+        page.close()
+    # PDFium writes U+FFFE, and U+0002 of old, for a hyphen at the end of a line.
+    text = re.sub("[\ufffe\x02](?:\r?\n)?", "", text)
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").strip()

@@ -1,0 +1,261 @@
+"""`document.parse` of each format, and of files that cannot be read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import document_formats as formats
+import pytest
+
+PIPELINE = """\
+version: 1
+name: p
+tasks:
+  files: {transform: document.files, params: {path: docs/}}
+  texts: {transform: document.parse, inputs: [files], params: {on_error: quarantine, max_fraction: 1, max_mb: 20}}
+  chunks: {transform: document.chunk, inputs: [texts], params: {size: 40}}
+"""
+
+
+@pytest.fixture
+def folder(empty):
+    empty.write("pipeline.yaml", PIPELINE)
+
+    def put(name, content):
+        path = empty.root / "docs" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        return empty
+
+    return put
+
+
+def rows(project, task):
+    return [json.loads(line) for line in project.fast("show", task, "--json", "--limit", "0").out.splitlines()]
+
+
+def run(project, *argv):
+    done = project.fast("run", "--json", *argv)
+    assert done.code == 0, done.err
+    return {t["task"]: t.get("items", {}) for t in done.json()["tasks"]}
+
+
+def aside(project):
+    shown = project.fast("quarantine", "show", "texts", "--json")
+    assert shown.code == 0, shown.err
+    return {row["path"].removeprefix("docs/"): row["_error"] for row in map(json.loads, shown.out.splitlines())}
+
+
+EXPECTED = {
+    "page.html": {
+        "title": "The page",
+        "language": "en",
+        "metadata": {"author": "Ann"},
+        "text": "# Title\n\nSome bold words and a link.\n\n## Below\n\n- one\n- two\n\n| name | size |\n| --- | --- |\n"
+        "| a\\|b | 1 |\n\n```\ndef f():\n    return  1\n```",
+    },
+    "report.docx": {
+        "title": "Report",
+        "text": "## Report\n\nSome words.\n\n### Part\n\n| name | size |\n| --- | --- |\n| a | 1 |",
+    },
+    "talk.pptx": {"title": "First", "text": "## First\n\nHello there\n\n## Second\n\nGood bye", "page_starts": [0, 23]},
+    "sizes.xlsx": {"title": "Sizes", "text": "## Sizes\n\n| name | size |\n| --- | --- |\n| a | 1 |"},
+    "book.epub": {
+        "title": "The book",
+        "language": "en",
+        "metadata": {"author": "Ann"},
+        "text": "# One\n\nFirst words.\n\n# Two\n\nLast words.",
+        "page_starts": [0, 21],
+    },
+    "letter.eml": {
+        "title": "Käse and more",
+        "metadata": {
+            "attachments": "data.bin",
+            "date": "Tue, 24 Nov 2026 10:00:00 +0000",
+            "from": "ann@example.org",
+            "message-id": "<1@example.org>",
+            "to": "bob@example.org",
+        },
+        "text": "# Käse and more\n\nDear Bob,\n\nplain words.",
+    },
+    "paper.pdf": {
+        "title": "A paper",
+        "metadata": {"author": "Ann"},
+        "text": "Page one.\n\nPage two.",
+        "page_starts": [0, 11],
+    },
+}
+
+
+SLOW = b"<html><body>" + b"<table><tr><td>" * 40_000 + b"x"
+
+
+def make_all(put):
+    put("page.html", formats.HTML.encode())
+    put("report.docx", formats.docx())
+    put("talk.pptx", formats.pptx())
+    put("sizes.xlsx", formats.xlsx())
+    put("book.epub", formats.epub())
+    put("letter.eml", formats.mail())
+    return put("paper.pdf", formats.pdf("Page one.", "Page two."))
+
+
+def test_every_format_becomes_text_with_its_structure(folder):
+    project = make_all(folder)
+    run(project)
+    found = {}
+    for row in rows(project, "texts"):
+        told = {k: row[k] for k in ("title", "text", "language", "metadata", "page_starts") if row[k] is not None}
+        if "metadata" in told:
+            told["metadata"] = json.loads(told["metadata"])
+        found[row["path"].removeprefix("docs/")] = told
+    found["sizes.xlsx"].pop("metadata", None)
+    found["report.docx"].pop("metadata", None)
+    found["talk.pptx"].pop("metadata", None)
+    assert found == EXPECTED
+
+
+def test_headings_of_all_formats_reach_the_chunks(folder):
+    project = make_all(folder)
+    run(project)
+    headings = {(r["path"].removeprefix("docs/"), tuple(r["headings"])) for r in rows(project, "chunks")}
+    assert {
+        ("page.html", ("Title", "Below")),
+        ("report.docx", ("Report", "Part")),
+        ("talk.pptx", ("Second",)),
+        ("book.epub", ("Two",)),
+        ("letter.eml", ("Käse and more",)),
+    } <= headings
+
+
+def test_pages_reach_the_chunks(folder):
+    project = make_all(folder)
+    project.edit("pipeline.yaml", "size: 40", "size: 40, pages: page_starts")
+    run(project)
+    pages = {(r["path"].removeprefix("docs/"), r["text"], r["page"]) for r in rows(project, "chunks")}
+    assert {
+        ("paper.pdf", "Page one.\n\nPage two.", 1),
+        ("talk.pptx", "## Second\n\nGood bye", 2),
+        ("book.epub", "# Two\n\nLast words.", 2),
+        ("report.docx", "## Report\n\nSome words.", None),
+    } <= pages
+
+
+def test_one_changed_file_is_parsed(folder):
+    project = make_all(folder)
+    run(project)
+    folder("paper.pdf", formats.pdf("Page one.", "Page 2."))
+    assert run(project)["texts"] == {"changed": 1, "unchanged": 6, "computed": 1}
+
+
+def test_the_content_decides_not_the_name(folder):
+    project = folder("paper.txt", formats.pdf("Page one."))
+    folder("report.pdf", formats.docx())
+    run(project)
+    assert {r["text"][:9] for r in rows(project, "texts")} == {"Page one.", "## Report"}
+
+
+def _nested(depth):
+    return b"<html><body>" + b"<div>" * depth + b"deep" + b"</div>" * depth + b"</body></html>"
+
+
+def _with_flag(data):
+    """Return a zip file whose members say that they are encrypted."""
+    changed = bytearray(data)
+    for magic, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = changed.find(magic)
+        while at >= 0:
+            changed[at + offset] |= 1
+            at = changed.find(magic, at + 4)
+    return bytes(changed)
+
+
+def test_a_corpus_of_bad_files(folder):
+    """Each is set aside with its reason; the sound ones are read."""
+    project = folder("good.md", b"# Good\n\nwords\n")
+    folder("good.html", b"<html><body><p>words</p></body></html>")
+    folder("deep.html", _nested(100_000))
+    folder("bytes.txt", b"some words \xff\xfe and more\n")
+    bad = {
+        "empty.md": (b"", "it is empty"),
+        "cut.pdf": (formats.pdf("One.")[:60], "the PDF file is damaged or cut off"),
+        "cut.docx": (formats.docx()[:-40], "it is damaged or cut off: its directory cannot be read"),
+        "locked.docx": (_with_flag(formats.docx()), "it needs a password"),
+        "bomb.docx": (
+            formats.zipped({"[Content_Types].xml": "x", "word/document.xml": b"\0" * 50_000_000}),
+            "it looks like a zip bomb",
+        ),
+        "nested.zip": (
+            formats.zipped({"inner.zip": formats.zipped({"a.txt": "a"})}),
+            "it is an archive (application/zip): unpack it, and list what is in it",
+        ),
+        "scanned.pdf": (formats.pdf(""), "none of its pages has text; scanned pages need OCR"),
+        "random.bin": (bytes(range(256)) * 40, "it is neither text nor of a known format"),
+        "random.pdf": (b"%PDF-1.7\n" + bytes(range(256)) * 40, "the PDF file is damaged or cut off"),
+        "image.png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "files of the type image/png are not read"),
+        "line.txt": (b"x" * 25_000_000, "it is larger than 20 MB"),
+        "blank.html": (b"<html><body> <script>x</script> </body></html>", "it has no text"),
+    }
+    for name, (content, _) in bad.items():
+        folder(name, content)
+    damaged = bytearray(formats.xlsx())
+    with zipfile.ZipFile(project.root / "docs" / "report.zip", "w") as whole:
+        whole.writestr("a", "a")
+    at = bytes(damaged).index(b"xl/worksheets/sheet1.xml") + 40
+    damaged[at : at + 8] = b"\0" * 8
+    folder("damaged.xlsx", bytes(damaged))
+    run(project)
+    told = aside(project)
+    assert {name for name, (_, why) in bad.items() if why not in told.get(name, "")} == set(), told
+    assert "damaged" in told["damaged.xlsx"]
+    assert "archive" in told["report.zip"]
+    texts = {r["path"].removeprefix("docs/"): r["text"] for r in rows(project, "texts")}
+    assert set(texts) == {"good.md", "good.html", "deep.html", "bytes.txt"}
+    assert texts["deep.html"] == "deep"
+    assert texts["bytes.txt"].startswith("some words ")
+    assert len(told) == len(bad) + 2
+
+
+def _segfault_whoever_works(root, killed):
+    """Send SIGSEGV to the worker of a project that has computed for half a second."""
+    end = time.monotonic() + 60
+    while not killed and time.monotonic() < end:
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if b"mmetl.workers.child" not in line or os.readlink(f"/proc/{pid}/cwd") != str(root):
+                    continue
+                ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+                if ticks > os.sysconf("SC_CLK_TCK") / 2:
+                    os.kill(int(pid), signal.SIGSEGV)
+                    killed.append(pid)
+        time.sleep(0.02)
+
+
+def test_a_parser_that_crashes_takes_one_file(folder):
+    project = make_all(folder)
+    folder("slow.html", SLOW)
+    killed = []
+    thread = threading.Thread(target=_segfault_whoever_works, args=(project.root, killed))
+    thread.start()
+    run(project)
+    thread.join()
+    assert len(killed) == 1
+    assert aside(project) == {"slow.html": "the process that read it crashed (SIGSEGV)"}
+    assert len(rows(project, "texts")) == 7
+
+
+def test_a_file_that_takes_too_long(folder):
+    project = make_all(folder)
+    folder("slow.html", SLOW)
+    project.edit("pipeline.yaml", "max_mb: 20", "max_mb: 20, timeout_s: 2")
+    run(project)
+    assert aside(project) == {"slow.html": "it took longer than 2 s"}
+    assert len(rows(project, "texts")) == 7
