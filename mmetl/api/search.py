@@ -1,9 +1,9 @@
-"""Which rows are nearest to a question: the same model that made a task's vectors makes that of the question."""
+"""Which rows answer a question: by meaning (the model that made a task's vectors makes that of the question), by words, by both."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from mmetl.api.query import query
 from mmetl.config.secrets import resolve_secrets
@@ -11,21 +11,38 @@ from mmetl.contracts.plan import Plan
 from mmetl.core.project import Project
 from mmetl.core.registry import Registry, load_function
 from mmetl.errors import UsageError
+from mmetl.utils.hashing import xxh3_hex
 from mmetl.utils.text import quote
 
 EMBED = "vector.embed"
+INDEX = "vector.index"
 SCORE = "score"
+RANK_WEIGHT = 60  # of reciprocal rank fusion, as in its paper
+CANDIDATES = 50  # of each list that is fused, at least
+FILTERED = 1000  # found by their words, before a condition leaves some of them out
+
+Mode = Literal["vector", "text", "hybrid"]
 
 
 class Hit(NamedTuple):
-    """One row that was found. `score` is the cosine of the angle between its vector and that of the question."""
+    """One row that was found.
+
+    Attributes:
+        score: by meaning, the cosine of the angle between its vector and that of the question; by words, BM25; by both, the
+            sum of 1 / (60 + rank) over the two lists (reciprocal rank fusion: Cormack, Clarke and Buettcher, 2009).
+        row: its columns, without the vector.
+    """
 
     score: float
     row: Mapping[str, Any]
 
 
-def search(project: Project, plan: Plan, task: str, question: str, k: int = 5, where: str | None = None) -> list[Hit]:
-    """Return the rows of a task that are nearest to a question, the nearest first. Exact: every vector is compared.
+def search(
+    project: Project, plan: Plan, task: str, question: str, k: int = 5, where: str | None = None, mode: Mode = "vector"
+) -> list[Hit]:
+    """Return the rows of a task that answer a question, the best first.
+
+    Without an index every vector is compared: that is exact. A task of `vector.index` is asked as its `ann_above` says.
 
     Args:
         project: the project.
@@ -34,29 +51,142 @@ def search(project: Project, plan: Plan, task: str, question: str, k: int = 5, w
         question: in words.
         k: how many rows.
         where: a SQL expression; only rows for which it is true are found.
+        mode: by meaning, by words, or both; words need a task of `vector.index` with `text:`.
 
     Raises:
-        UsageError: if the task has no vectors, or `where` is no expression over its columns.
-        MissingError: if the model's package is not installed.
+        UsageError: if the task has no vectors or no words, its index is not as its last run left it, or `where` is no
+            expression over its columns.
+        MissingError: if the package of the model or of the index is not installed.
     """
-    made_by = _embedding(project, plan, task)
-    params, vector = _embed(project, plan, made_by, question)
-    manifest, _ = project.artifact(plan, task)
-    names = [c.name for c in manifest.columns]
-    if params.into not in names:
-        raise UsageError(f"'{task}' has no column '{params.into}'", help=f"it has: {', '.join(names)}")
-    numbers = ", ".join(f"{float(x)!r}" for x in vector)
-    score = f"array_cosine_similarity({quote(params.into)}, [{numbers}]::float[{params.size}])"
-    condition = f"where ({where}\n)" if where else ""
-    shown = ", ".join(quote(n) for n in names if n != params.into)
-    key = "".join(f", {quote(c)}" for c in manifest.key)
-    sql = (
-        f"select {shown}, {score} as {quote(SCORE)} from {quote(plan.pipeline)}.{quote(task)} {condition}"
-        f" order by {quote(SCORE)} desc{key} limit {int(k)}"
-    )
-    with query(project, sql) as rows:
-        found = [row for batch in rows.batches for row in batch.to_pylist()]
-    return [Hit(row.pop(SCORE), row) for row in found]
+    searcher = _Searcher(project, plan, task, where)
+    if mode == "vector":
+        return searcher.by_meaning(question, k)
+    if mode == "text":
+        return searcher.by_words(question, k)
+    some = max(CANDIDATES, 4 * k)
+    return _fused([searcher.by_meaning(question, some), searcher.by_words(question, some)], searcher.key, k)
+
+
+def _fused(lists: Sequence[Sequence[Hit]], key: Sequence[str], k: int) -> list[Hit]:
+    """Return the best of several lists by reciprocal rank fusion."""
+    scores: dict[tuple[Any, ...], float] = {}
+    rows: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for hits in lists:
+        for rank, hit in enumerate(hits, 1):
+            named = tuple(hit.row[c] for c in key)
+            scores[named] = scores.get(named, 0.0) + 1.0 / (RANK_WEIGHT + rank)
+            rows.setdefault(named, hit.row)
+    best = sorted(scores, key=lambda named: (-scores[named], tuple(map(str, named))))[:k]
+    return [Hit(scores[named], rows[named]) for named in best]
+
+
+class _Searcher:
+    """Searches one task, with its index if it is one."""
+
+    def __init__(self, project: Project, plan: Plan, task: str, where: str | None) -> None:
+        self._project, self._plan, self._task, self._where = project, plan, task, where
+        self._manifest, _ = project.artifact(plan, task)
+        self.key = self._manifest.key
+        self._embedding = _embedding(project, plan, task)
+        self._index = self._open_index()
+
+    def by_meaning(self, question: str, k: int) -> list[Hit]:
+        """Return the rows whose vectors are nearest to that of the question."""
+        params, vector = _embed(self._project, self._plan, self._embedding, question)
+        column = self._index.params.vector if self._index else params.into
+        if self._index and self._index.lance:
+            return [Hit(*pair) for pair in self._index.lance.nearest(vector, k, self._where)]
+        if self._index and self._index.light and self._index.light.graph and not self._where:
+            return self._rows_of(self._index.light.nearest(vector, k), column)
+        return self._exactly(column, params.size, vector, k)
+
+    def by_words(self, question: str, k: int) -> list[Hit]:
+        """Return the rows whose text has the words of the question."""
+        index = self._index
+        if index is None or not index.params.text:
+            raise UsageError(
+                f"'{self._task}' cannot be searched by words",
+                help="add a task with vector.index and `text:`, and search that"
+                if index is None
+                else "give it `text:`",
+            )
+        if index.lance:
+            return [Hit(*pair) for pair in index.lance.matching(question, k, self._where)]
+        assert index.light
+        found = index.light.matching(question, max(k, FILTERED) if self._where else k)
+        return self._rows_of(found, index.params.vector)[:k]
+
+    def _open_index(self) -> _Index | None:
+        """Return the index of a task that has one. Raises UsageError if it is not as the last run left it."""
+        detail = self._project.details(self._plan, (self._task,))[self._task]
+        if detail.transform != INDEX:
+            return None
+        from mmetl.engines.lance import LanceIndex
+        from mmetl.engines.light import LightIndex
+        from mmetl.transforms.vector.index import dimensions_of, make_target
+
+        registry = Registry(self._project.root)
+        params = registry.get(INDEX).params.model_validate(resolve_secrets(detail.params, self._project.env))
+        size = dimensions_of(self._manifest, params.vector, self._task)
+        target, _ = make_target(params, self._project.root / params.path, self._manifest, size)
+        applied = target.applied()
+        if applied is None or applied.manifest != xxh3_hex(self._manifest.to_json().encode()):
+            raise UsageError(f"the index '{params.path}' is not as the last run left it", help="mmetl run")
+        return _Index(
+            params,
+            target if isinstance(target, LightIndex) else None,
+            target if isinstance(target, LanceIndex) else None,
+        )
+
+    def _exactly(self, column: str, size: int, vector: Any, k: int) -> list[Hit]:
+        """Compare every vector."""
+        names = [c.name for c in self._manifest.columns]
+        if column not in names:
+            raise UsageError(f"'{self._task}' has no column '{column}'", help=f"it has: {', '.join(names)}")
+        numbers = ", ".join(f"{float(x)!r}" for x in vector)
+        score = f"array_cosine_similarity({quote(column)}, [{numbers}]::float[{size}])"
+        condition = f"where ({self._where}\n)" if self._where else ""
+        shown = ", ".join(quote(n) for n in names if n != column)
+        key = "".join(f", {quote(c)}" for c in self.key)
+        sql = (
+            f"select {shown}, {score} as {quote(SCORE)} from {self._table} {condition}"
+            f" order by {quote(SCORE)} desc{key} limit {int(k)}"
+        )
+        return [Hit(row.pop(SCORE), row) for row in self._query(sql)]
+
+    def _rows_of(self, found: Sequence[tuple[float, Sequence[Any]]], vector: str) -> list[Hit]:
+        """Return the rows of keys, those for which the condition is true, in the order of the keys."""
+        if not found:
+            return []
+        texts = [f"{quote(c)}::varchar" for c in self.key]
+        wanted = ", ".join(f"({', '.join(_literal(v) for v in key)})" for _, key in found)
+        shown = ", ".join(quote(c.name) for c in self._manifest.columns if c.name != vector)
+        condition = f" and ({self._where}\n)" if self._where else ""
+        named = f"[{', '.join(texts)}]"
+        sql = f"select {shown}, {named} as {quote(SCORE)} from {self._table} where ({', '.join(texts)}) in ({wanted}){condition}"
+        rows = {tuple(row.pop(SCORE)): row for row in self._query(sql)}
+        pairs = [(score, rows.get(tuple(key))) for score, key in found]
+        return [Hit(score, row) for score, row in pairs if row is not None]
+
+    @property
+    def _table(self) -> str:
+        return f"{quote(self._plan.pipeline)}.{quote(self._task)}"
+
+    def _query(self, sql: str) -> list[dict[str, Any]]:
+        with query(self._project, sql) as rows:
+            return [row for batch in rows.batches for row in batch.to_pylist()]
+
+
+class _Index(NamedTuple):
+    """The index of a task: one of the two is there."""
+
+    params: Any
+    light: Any
+    lance: Any
+
+
+def _literal(value: Any) -> str:
+    return "null" if value is None else "'" + str(value).replace("'", "''") + "'"
 
 
 def _embedding(project: Project, plan: Plan, task: str) -> str:

@@ -16,6 +16,7 @@ import xxhash
 
 from mmetl.cache.fingerprints import CHUNK_BYTES, MISSING, FileCache, hash_file, seal, sealed, settle
 from mmetl.cache.layout import REPLACED, UNFINISHED, part_path
+from mmetl.cache.looks import look_of
 from mmetl.contracts.artifact import Fingerprint, Manifest, Part
 from mmetl.errors import TaskError
 from mmetl.utils.text import why_not
@@ -235,7 +236,16 @@ def sweep_unfinished(root: str) -> None:
 
 
 def remove_if_ours(files: FileCache, path: str, fingerprint: Fingerprint) -> bool:
-    """Remove a file that still has the bytes that mmETL wrote; return False (and leave it) if it was changed."""
+    """Remove a file that still has the bytes that mmETL wrote; return False (and leave it) if it was changed.
+
+    A path with a slash at its end is a folder that an engine keeps: it is removed if it still looks as that left it.
+    """
+    if path.endswith("/"):
+        look = look_of(files.full(path))
+        if look == fingerprint:
+            shutil.rmtree(files.full(path))
+            files.seen[path] = MISSING
+        return look in {fingerprint, MISSING}
     found = files.again(path)
     if found == MISSING:
         return True

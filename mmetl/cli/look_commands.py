@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from enum import StrEnum
 from typing import Annotated
 
@@ -159,6 +160,14 @@ def query(
     raise typer.Exit(guarded(querying.run_query, sql, limit, as_json=as_json, as_csv=as_csv))
 
 
+class SearchMode(enum.StrEnum):
+    """What is compared with a question."""
+
+    vector = "vector"
+    text = "text"
+    hybrid = "hybrid"
+
+
 @app.command(rich_help_panel=LOOK)
 def search(
     task: Task,
@@ -167,17 +176,21 @@ def search(
     where: Annotated[
         str | None, typer.Option("--where", help="A SQL expression: only rows for which it is true.")
     ] = None,
+    mode: Annotated[
+        SearchMode, typer.Option("--mode", help="By meaning, by words, or both; words need an index with `text:`.")
+    ] = SearchMode.vector,
     as_json: Json = False,
 ) -> None:
-    """Find the rows whose vectors are nearest to a question.
+    """Find the rows that answer a question.
 
-    TASK has vectors that a `vector.embed` task made; its model makes that of the question. All vectors are compared.
+    TASK has vectors that a `vector.embed` task made; its model makes that of the question. All vectors are compared, unless TASK is a
+    `vector.index` above its size.
 
     Example: mmetl search vectors "how are modules found" -k 3 --where "path like '%import%'"
     """
     from mmetl.cli import searching
 
-    raise typer.Exit(guarded(searching.run_search, task, question, k, where, as_json=as_json))
+    raise typer.Exit(guarded(searching.run_search, task, question, k, where, mode.value, as_json=as_json))
 
 
 @app.command(rich_help_panel=LOOK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmetl.api.search import Hit, search
+from mmetl.api.search import Hit, Mode, search
 from mmetl.cli.output import say, say_json
 from mmetl.core.find import find_task
 from mmetl.core.project import Project
@@ -14,11 +14,11 @@ TEXT = "text"
 SHOWN_TEXT = 300
 
 
-def run_search(task: str, question: str, k: int, where: str | None, *, as_json: bool = False) -> int:
-    """Print the rows that are nearest to a question."""
+def run_search(task: str, question: str, k: int, where: str | None, mode: Mode, *, as_json: bool = False) -> int:
+    """Print the rows that answer a question."""
     project = Project.open(".")
     plan, name = find_task(project, task)
-    hits = search(project, plan, name, question, k, where)
+    hits = search(project, plan, name, question, k, where, mode)
     if as_json:
         say_json({"task": f"{plan.pipeline}:{name}", "question": question, "hits": [_json(h) for h in hits]})
         return ExitCode.DONE

@@ -24,6 +24,7 @@ class TaskNode(NamedTuple):
         optional: paths read where they exist; an empty file counts as none.
         outputs: paths written, relative to the project.
         folder: a folder that only this task writes into, with a slash at its end; which files is known when it has run.
+        kept: whether that folder is kept by an engine: it is seen as one thing, by its look (see cache.looks).
         always: run whenever asked, whatever is fresh.
         max_age_s: run again after so many seconds; None never.
     """
@@ -39,6 +40,7 @@ class TaskNode(NamedTuple):
     always: bool = False
     max_age_s: float | None = None
     folder: str = ""
+    kept: bool = False
 
 
 class Plan(NamedTuple):

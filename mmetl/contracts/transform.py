@@ -41,6 +41,7 @@ class Declaration:
         optional: files read where they exist; an empty one counts as none (the journal beside a SQLite file).
         outputs: files written, as paths relative to the project.
         folder: a folder that nobody else writes into, whose files are known when the task has run; see `Made.files`.
+        kept: whether that folder is kept by an engine of its own: it is seen as one thing, and the task makes a table.
         functions: project functions called, as `module:qualname`; their code counts in the recipe.
         recipe: canonical forms that take the place of params of the same name in the recipe (canonical SQL).
         notes: sentences for `dry-run`, such as why a query runs on one thread.
@@ -61,6 +62,7 @@ class Declaration:
     named_inputs: bool = True
     arguments: tuple[str, ...] | None = None
     folder: str = ""
+    kept: bool = False
     packages: tuple[str, ...] = ()
 
 
@@ -128,6 +130,7 @@ class Job:
         previous: the task's last table; None if it has none.
         earlier: what earlier runs computed for its items; None outside a run.
         view: `materialize: view`: describe the rows instead of computing them.
+        intact: whether the kept folder looks as the task's last success left it.
         allow_shrink: whether the source may have become far smaller.
         functions: `module:qualname` -> the imported project function.
         parts: where parts go.
@@ -157,6 +160,7 @@ class Job:
     previous: Manifest | None = None
     earlier: Earlier | None = None
     allow_shrink: bool = False
+    intact: bool = False
     view: bool = False
     fingerprint: Callable[[Path], str] | None = None
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None

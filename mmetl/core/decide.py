@@ -10,6 +10,7 @@ import xxhash
 from mmetl.cache.fingerprints import EMPTY, MISSING, FileCache, mark_executable, trouble, unusable
 from mmetl.cache.layout import part_path
 from mmetl.cache.listing import list_files
+from mmetl.cache.looks import look_of
 from mmetl.contracts.artifact import Fingerprint
 from mmetl.contracts.plan import NOTHING, Plan, TaskNode
 from mmetl.core.reasons import Kind, Reason
@@ -162,6 +163,8 @@ class Facts:
         """Return the files that a task writes: those declared, and those that its last success wrote into its folder."""
         if not node.folder:
             return node.outputs
+        if node.kept:
+            return [*node.outputs, node.folder]
         return [*node.outputs, *(p for p in self.lists(node.name).outputs if p.startswith(node.folder))]
 
     def _is_left(self, path: str) -> bool:
@@ -198,7 +201,10 @@ def observe(nodes: Iterable[TaskNode], facts: Facts) -> None:
     records = facts.records
     for node in nodes:
         paths += node.files
-        paths += node.outputs if not node.folder else facts.written(node)
+        if node.kept:
+            look(node, facts)
+        else:
+            paths += node.outputs if not node.folder else facts.written(node)
         paths += node.optional
         for glob in node.globs:
             if glob not in facts.listings:
@@ -212,6 +218,21 @@ def observe(nodes: Iterable[TaskNode], facts: Facts) -> None:
             else:
                 paths += map(part_path, parts.split(" "))
     facts.files.observe(paths)
+
+
+def look(node: TaskNode, facts: Facts) -> None:
+    """Look at the folder that an engine keeps for a task."""
+    if node.folder not in facts.files.seen:
+        facts.files.seen[node.folder] = look_of(facts.files.full(node.folder))
+
+
+def seen_anew(node: TaskNode, facts: Facts) -> dict[str, Fingerprint]:
+    """Return how the folder looks that an engine keeps for a task, after it has run; nothing for other tasks."""
+    if not node.kept:
+        return {}
+    facts.files.seen.pop(node.folder, None)
+    look(node, facts)
+    return {node.folder: facts.files.seen[node.folder]}
 
 
 def look_again(node: TaskNode, facts: Facts) -> None:

@@ -60,6 +60,7 @@ class Draft:
             self.spec.always,
             self.spec.max_age,
             self.folder,
+            self.declared.kept,
         )
 
 

@@ -28,7 +28,7 @@ from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
 from mmetl.core.checking import Published, check_made
 from mmetl.core.deadline import Cancellation, deadline, deaf
-from mmetl.core.decide import Facts, Lists, Record, listing_now
+from mmetl.core.decide import Facts, Lists, Record, listing_now, seen_anew
 from mmetl.core.families import view_manifest
 from mmetl.core.folders import place, publish, strangers
 from mmetl.core.guards import refuse_missing, refuse_shrunk, refuse_unusable
@@ -235,7 +235,9 @@ class Executor:
         listed = {g: facts.listing(node, g) for g in node.globs}
         digest = facts.inputs(node)
         again = AGAIN.intersection(r.kind for r in reasons)
-        if detail.cache and not again and node.max_age_s is None:  # an earlier output may be older than it may be
+        if (
+            detail.cache and not again and node.max_age_s is None and not node.kept
+        ):  # an earlier output may be older than it may be
             restored = self._restore(node, facts, digest, inputs)
             if restored:
                 return restored
@@ -375,7 +377,7 @@ class Executor:
         return self._watched[plan.key]
 
     def _manifest(self, node: TaskNode, facts: Facts, detail: TaskDetail, made: Made | None) -> Manifest:
-        if made is not None and node.folder:
+        if made is not None and node.folder and not node.kept:
             return publish(self.parts, node, facts, made.files, cached=detail.cache)
         if made is not None and made.view:
             return view_manifest(detail, made, facts.manifest)
@@ -391,7 +393,7 @@ class Executor:
         manifest = done.manifest
         body = manifest.to_json()
         fingerprint = self.jobs.remember(manifest, body)
-        outputs = {p.path: p.fingerprint for p in manifest.parts if p.path}
+        outputs = {p.path: p.fingerprint for p in manifest.parts if p.path} | seen_anew(node, facts)
         executable = frozenset(p.path for p in manifest.parts if p.executable)
         cached = self._detail(plan, node.name).cache
         beside = [b.to_json() for b in (done.quarantine, done.items) if b]
@@ -438,7 +440,7 @@ class Executor:
                 [(named[b], b) for b in beside],
                 done.items.basis if done.items else None,
                 done.watermark,
-                [*(full(p) for p in outputs), *(full(part_path(p.fingerprint)) for p in kept)],
+                [*(full(p) for p in outputs if p != node.folder), *(full(part_path(p.fingerprint)) for p in kept)],
             )
         )
         facts.put(record, Lists(dict(done.inputs), outputs, executable))

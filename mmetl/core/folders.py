@@ -78,7 +78,7 @@ def place(
 
 def strangers(node: TaskNode, facts: Facts, manifest: Manifest) -> str:
     """Return a sentence about files in a task's folder that it did not write; empty if there are none."""
-    if not node.folder:
+    if not node.folder or node.kept:
         return ""
     ours = {p.path for p in manifest.parts}
     root = facts.files.root

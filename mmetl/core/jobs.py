@@ -116,6 +116,7 @@ class Jobs:
             memory_limit=self.memory_limit,
             previous=self._previous(node, facts),
             allow_shrink=node.name in self.options.allow_shrink,
+            intact=node.kept and facts.files.seen.get(node.folder) == facts.lists(node.name).outputs.get(node.folder),
             view=detail.view,
             fingerprint=lambda path: facts.files.fingerprint(_relative(root, path)),
             on_cancel=cancellation.add,
@@ -133,7 +134,7 @@ class Jobs:
         record = facts.records.get(node.name)
         return (
             self.inputs.manifest(record.manifest)
-            if record and record.manifest and not (node.outputs or node.folder)
+            if record and record.manifest and (node.kept or not (node.outputs or node.folder))
             else None
         )
 

@@ -38,6 +38,7 @@ BUILT_IN = {
     "tabular.union": "mmetl.transforms.tabular.builders.together:UNION",
     "tabular.write": "mmetl.transforms.tabular:WRITE",
     "vector.embed": "mmetl.transforms.vector.embed:EMBED",
+    "vector.index": "mmetl.transforms.vector.index:INDEX",
 }
 ADAPTER = "mmetl.transforms.function:adapt"  # makes a Transform of a decorated function or class
 ENTRY_POINTS = "mmetl.transforms"

@@ -1,0 +1,50 @@
+"""What a target in a folder says of itself: one small file, written last."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from mmetl.contracts.target import Applied
+from mmetl.errors import TaskError
+
+STAMP = "mmetl.json"
+BEGUN = "mmetl.begun"
+"""Stands for the stamp while a target is made anew."""
+
+FORMAT = 1
+
+
+def read_stamp(folder: Path) -> Applied | None:
+    """Return what a folder says that it holds."""
+    try:
+        said = json.loads((folder / STAMP).read_text(encoding="utf-8"))
+        return Applied(said["manifest"], said["spec"]) if said["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_stamp(folder: Path, now: Applied) -> None:
+    """Let a folder say what it holds, durably."""
+    temp = folder / f"{STAMP}.new"
+    with temp.open("w", encoding="utf-8") as file:
+        json.dump({"format": FORMAT, **now._asdict()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temp.replace(folder / STAMP)
+    (folder / BEGUN).unlink(missing_ok=True)
+
+
+def drop_folder(folder: Path) -> None:
+    """Remove a target's folder. Raises TaskError if what is there was not written by mmETL."""
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / STAMP).exists() and not (folder / BEGUN).exists():
+            raise TaskError(
+                f"'{folder.name}' is not empty, and was not made by this task",
+                help="choose another `path`, or empty the folder",
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / BEGUN).touch()

@@ -1,0 +1,142 @@
+"""`vector.index`: a place that can be searched is kept equal to a table of vectors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
+from mmetl.engines.packages import require
+from mmetl.errors import ParamError, TaskError
+from mmetl.items.frugal import frugal
+
+if TYPE_CHECKING:
+    from mmetl.contracts.artifact import Manifest
+    from mmetl.engines.lance import LanceIndex
+    from mmetl.engines.light import LightIndex
+
+ANN_ABOVE = 100_000
+"""Up to so many vectors are compared one by one, in a fifth of a second; the answer is exact then."""
+
+
+class IndexParams(BaseModel):
+    """Params of `vector.index`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(description="a folder of its own, relative to the project")
+    target: Literal["light", "lancedb"] = Field(
+        "light",
+        description="light: SQLite and, above `ann_above`, usearch; lancedb: a LanceDB database (extra `lancedb`)",
+    )
+    vector: str = Field("vector", description="the column of vectors")
+    text: str | None = Field(None, description="a column of texts to be searched by their words too")
+    columns: tuple[str, ...] = Field(
+        (), description="lancedb: columns that it holds beside the key; default: all of the input"
+    )
+    ann_above: int = Field(
+        ANN_ABOVE, ge=0, description="above so many rows a search is approximate, and far faster; below, it is exact"
+    )
+
+
+def make_target(
+    params: IndexParams, folder: Any, manifest: Manifest, dimensions: int
+) -> tuple[LightIndex | LanceIndex, Sequence[str]]:
+    """Return the target of a task, and the columns that it holds besides the key."""
+    graph = manifest.rows > params.ann_above
+    named = [params.vector, *([params.text] if params.text else [])]
+    if params.target == "lancedb":
+        from mmetl.engines.lance import LanceIndex
+
+        wanted = list(dict.fromkeys([*(params.columns or (c.name for c in manifest.columns)), *named]))
+        held = [c for c in wanted if c not in manifest.key]
+        return LanceIndex(folder, params.vector, params.text, graph=graph), held
+    from mmetl.engines.light import LightIndex
+
+    light = LightIndex(folder, params.vector, dimensions, params.text, manifest.key, graph=graph)
+    return light, named if graph else named[1:]
+
+
+def dimensions_of(manifest: Manifest, column: str, task: str) -> int:
+    """Return the dimensions of a column of vectors. Raises TaskError if it is none."""
+    import pyarrow as pa
+
+    from mmetl.cache.arrow_types import arrow_schema
+
+    schema = arrow_schema(manifest.columns)
+    if column not in schema.names:
+        raise TaskError(f"'{task}' has no column '{column}'", help=f"it has: {', '.join(schema.names)}")
+    kind = schema.field(column).type
+    if not pa.types.is_fixed_size_list(kind) or not pa.types.is_floating(kind.value_type):
+        raise TaskError(f"the column '{column}' of '{task}' is no column of vectors", help="name one in `vector`")
+    return int(kind.list_size)
+
+
+class VectorIndex:
+    """See the module. Its table is that of its input: what is searched, and what is shown, is one."""
+
+    name = "vector.index"
+    version = 1
+    grain = "item: only rows that are new, changed or gone are written"
+    params = IndexParams
+    packages: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+
+    def declare(self, params: IndexParams, scope: Scope) -> Declaration:
+        """Name the folder. Raises ParamError without exactly one input."""
+        if len(scope.inputs) != 1:
+            raise ParamError("'vector.index' needs one input: a table of vectors", help="name a task in `inputs:`")
+        if params.columns and params.target == "light":
+            raise ParamError("`columns` is for lancedb", help="leave it out: `light` holds no rows", param=("columns",))
+        return Declaration(
+            folder=params.path, kept=True, packages=("lancedb",) if params.target == "lancedb" else ("usearch",)
+        )
+
+    def run(self, job: Job) -> Made:
+        """Bring the target up to date. Raises TaskError for an input without key or vectors, and a folder of others."""
+        frugal()
+        require("tabular", "pyarrow")
+        from mmetl.cache.fingerprints import combine
+        from mmetl.contracts.target import Applied
+        from mmetl.items.difference import difference
+        from mmetl.utils.hashing import xxh3_hex
+
+        table = next(iter(job.inputs.values()), None)
+        if not isinstance(table, Table):
+            raise TaskError("its input is no table of vectors", help="name a task that makes one, and is no view")
+        params: IndexParams = job.params
+        manifest = table.manifest
+        if not manifest.key:
+            raise TaskError(f"'{table.task}' has no key", help="an index needs to know which row is which: set `key:`")
+        dimensions = dimensions_of(manifest, params.vector, table.task)
+        names = [c.name for c in manifest.columns]
+        for name in (*params.columns, *([params.text] if params.text else [])):
+            if name not in names:
+                raise TaskError(f"'{table.task}' has no column '{name}'", help=f"it has: {', '.join(names)}")
+        target, columns = make_target(params, job.root / params.path, manifest, dimensions)
+        held = [(c.name, str(c.type)) for c in manifest.columns if c.name in columns or c.name in manifest.key]
+        spec = combine([json.dumps([params.model_dump(), target.graph, held, list(manifest.key)]), str(self.version)])
+        now = Applied(xxh3_hex(manifest.to_json().encode()), spec)
+        made = difference(_held(job, table, target, spec), table, columns)
+        target.apply(made, now)
+        return Made(manifest.parts, manifest.columns, manifest.buckets, key=tuple(manifest.key), counts=made.counts)
+
+
+def _held(job: Job, table: Table, target: LightIndex | LanceIndex, spec: str) -> Table | None:
+    """Return the table that the target holds for certain; None if it has to be made anew."""
+    from mmetl.utils.hashing import xxh3_hex
+
+    before, applied = job.previous, target.applied()
+    if before is None or applied is None or not job.intact or (job.earlier and job.earlier.forced):
+        return None
+    if applied != (xxh3_hex(before.to_json().encode()), spec) or not all(
+        job.parts.has(p.fingerprint) for p in before.parts
+    ):
+        return None
+    return Table(table.task, before, tuple(job.parts.path(p.fingerprint) for p in before.parts))
+
+
+INDEX = VectorIndex()

@@ -1,0 +1,216 @@
+"""What every target of `vector.index` must do, seen through `mmetl run` and `mmetl search`."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+from harness import wait_for
+
+PIPELINE = """\
+version: 1
+name: p
+tasks:
+  texts: {transform: tabular.read, params: {path: texts.ndjson}, key: [id]}
+  vectors:
+    transform: vector.embed
+    inputs: [texts]
+    params: {provider: function, function: "./own.py:embed", dimensions: 8}
+  index: {transform: vector.index, inputs: [vectors], params: {path: index/, text: text, TARGET}}
+"""
+OWN = """\
+import hashlib, math
+
+def embed(texts):
+    made = []
+    for text in texts:
+        digest = hashlib.sha256(text.encode()).digest()
+        made.append([digest[i] / 255 - 0.5 for i in range(8)])
+    return made
+"""
+TARGETS = {
+    "light": "target: light",
+    "light with a graph": "target: light, ann_above: 10",
+    "lancedb": "target: lancedb",
+}
+
+
+class Library:
+    """A project whose texts are a dict; what the index holds is compared with what it has to hold."""
+
+    def __init__(self, project, target):
+        self.exact = "ann_above" not in target
+        self.project, self.texts = project, {n: text_of(n) for n in range(60)}
+        project.write("pipeline.yaml", PIPELINE.replace("TARGET", target))
+        project.write("own.py", OWN)
+        self.save()
+
+    def save(self):
+        lines = [json.dumps({"id": n, "text": t, "size": len(t)}) for n, t in sorted(self.texts.items())]
+        self.project.write("texts.ndjson", "\n".join(lines) + "\n")
+
+    def run(self, *argv):
+        done = self.project.fast("run", "--json", *argv)
+        assert done.code == 0, done.err + done.out
+        tasks = {t["task"]: t for t in done.json()["tasks"]}
+        return tasks["index"]
+
+    def search(self, question, *argv, task="index"):
+        done = self.project.fast("search", task, question, "--json", *argv)
+        assert done.code == 0, done.err
+        return done.json()["hits"]
+
+    def check(self):
+        """The index finds exactly the rows that are there, the nearest first, and the words of each."""
+        expected = {n: (t, len(t)) for n, t in self.texts.items()}
+        for question in ("one", "two"):
+            hits = self.search(question, "-k", "5000")
+            found = {h["row"]["id"]: (h["row"]["text"], h["row"]["size"]) for h in hits}
+            if not self.exact:  # a graph may miss a few of those that are far; it must not find what is not there
+                assert len(found) > len(expected) * 0.9
+                assert found.items() <= expected.items()
+                continue
+            assert found == expected
+            exact = self.search(question, "-k", "5000", task="vectors")
+            assert [h["row"]["id"] for h in hits][:9] == [h["row"]["id"] for h in exact][:9]
+            assert [h["score"] for h in hits] == pytest.approx([h["score"] for h in exact], abs=1e-4)
+        found = self.search("everywhere", "-k", "5000", "--mode", "text")
+        assert {h["row"]["id"] for h in found} == set(expected)
+
+
+def text_of(number, extra=""):
+    return f"everywhere text number{number} {extra}".strip()
+
+
+@pytest.fixture(params=TARGETS)
+def library(request, empty):
+    pytest.importorskip("lancedb" if request.param == "lancedb" else "usearch")
+    return Library(empty, TARGETS[request.param])
+
+
+def test_only_the_difference_is_written(library):
+    assert library.run()["items"] == {"added": 60}
+    library.check()
+    library.texts[3] = text_of(3, "changed")
+    library.texts[100] = text_of(100)
+    del library.texts[5]
+    library.save()
+    assert library.run()["items"] == {"added": 1, "changed": 1, "removed": 1, "unchanged": 58}
+    library.check()
+    assert [h["row"]["id"] for h in library.search("changed", "--mode", "text")] == [3]
+    assert library.run()["outcome"] == "fresh"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_any_sequence_of_edits(library, seed):
+    rng = random.Random(seed)
+    library.run()
+    for _ in range(6):
+        for _ in range(rng.randrange(1, 8)):
+            n = rng.randrange(90)
+            if rng.random() < 0.4:
+                library.texts.pop(n, None)
+            else:
+                library.texts[n] = text_of(n, rng.choice(["", "a", "b", "c"]))
+        library.save()
+        library.run()
+        library.check()
+
+
+def test_a_recut_table_moves_no_row(library):
+    """Far more rows: the buckets are cut anew, and the rows that were there are not written again."""
+    library.run()
+    library.texts |= {n: text_of(n, "x" * 3000) for n in range(1000, 1400)}
+    library.save()
+    counts = library.run()["items"]
+    assert (counts["added"], counts["unchanged"], counts.get("changed", 0)) == (400, 60, 0)
+    library.check()
+
+
+def test_words_meaning_and_both(library):
+    library.texts[7] = text_of(7, "zebra")
+    library.save()
+    library.run()
+    assert [h["row"]["id"] for h in library.search("zebra", "--mode", "text")] == [7]
+    assert library.search(text_of(7, "zebra"), "-k", "1")[0]["row"]["id"] == 7
+    assert library.search(text_of(7, "zebra"), "-k", "1", "--mode", "hybrid")[0]["row"]["id"] == 7
+    assert {h["row"]["id"] for h in library.search("zebra", "--where", "id < 4", "-k", "9")} == {0, 1, 2, 3}
+    found = library.search("everywhere", "--mode", "text", "--where", "id < 4", "-k", "9")
+    assert {h["row"]["id"] for h in found} == {0, 1, 2, 3}
+    assert library.search("nowhere", "--mode", "text") == []
+
+
+@pytest.mark.parametrize("how", ["appended", "removed", "added", "emptied"])
+def test_what_was_changed_from_outside_is_seen_and_mended(library, how):
+    library.run()
+    folder = library.project.root / "index"
+    some = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    if how == "appended":
+        with some.open("ab") as file:
+            file.write(b"x")
+    elif how == "removed":
+        some.unlink()
+    elif how == "added":
+        (folder / "foreign.txt").write_text("x")
+    else:
+        shutil.rmtree(folder)
+    told = library.project.fast("dry-run", "--json").json()["tasks"]
+    why = next(t["reasons"] for t in told if t["task"] == "index")
+    assert why == ["output index/ was deleted" if how == "emptied" else "output index/ was changed by something else"]
+    assert library.run()["outcome"] == "ran"
+    library.check()
+    assert library.run()["outcome"] == "fresh"
+
+
+def test_other_params_make_it_anew(library):
+    library.run()
+    library.project.edit("pipeline.yaml", "path: index/", "path: other/")
+    library.run()
+    library.check()
+    assert not (library.project.root / "index").exists()
+    assert library.run("--force")["items"] == {"added": 60}
+    library.check()
+
+
+def test_clean_removes_it_and_a_run_makes_it(library):
+    library.run()
+    assert library.project.fast("clean", "index").code == 0
+    assert not (library.project.root / "index").exists()
+    library.run()
+    library.check()
+
+
+def test_a_folder_of_somebody_else_is_left_alone(library):
+    library.project.write("index/mine.txt", "mine")
+    done = library.project.fast("run", "--json")
+    assert done.code == 1
+    assert "is not empty, and was not made by this task" in done.out
+    assert library.project.read("index/mine.txt") == "mine"
+
+
+def test_an_empty_table(library):
+    library.texts = {}
+    library.project.write("texts.ndjson", '{"id": 1, "text": "everywhere", "size": 10}\n')
+    library.texts = {1: "everywhere"}
+    library.run()
+    library.check()
+
+
+def test_killed_while_it_writes(library):
+    library.run()
+    library.texts = {n: text_of(n, f"again {n % 7}") for n in range(3000)}
+    library.save()
+    folder = library.project.root / "index"
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    process = library.project.start("run")
+    wait_for(lambda: {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.exists()} != before, 60)
+    time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    library.run()
+    library.check()
