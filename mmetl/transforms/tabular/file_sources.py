@@ -22,6 +22,7 @@ from mmetl.transforms.tabular.packed import unpacked
 from mmetl.transforms.tabular.read import Format, ReadParams
 from mmetl.transforms.tabular.results import no_column, store_query
 from mmetl.transforms.tabular.schemas import one_query
+from mmetl.transforms.tabular.xlsx_source import xlsx_groups
 from mmetl.utils.text import quote
 
 
@@ -71,10 +72,13 @@ def _kept(params: ReadParams, names: Sequence[str]) -> Sequence[str]:
 
 
 def _query(job: Job, params: ReadParams, kind: Format, shown: Mapping[Path, str], db: Session) -> tuple[str, list[str]]:
-    """Return the query over JSON, Arrow or Parquet files, and its columns."""
+    """Return the query over JSON, Arrow, Parquet or Excel files, and its columns."""
     if kind in {"json", "ndjson"}:
         sql, names = json_query(job, db, shown, lines=kind == "ndjson")
     else:
-        groups = parquet_groups(db, shown) if kind == "parquet" else arrow_groups(db, shown)
+        if kind == "xlsx":
+            groups = xlsx_groups(db, shown, params)
+        else:
+            groups = parquet_groups(db, shown) if kind == "parquet" else arrow_groups(db, shown)
         sql, names = one_query(groups, params)
     return declared(params, names, f"({sql})"), names

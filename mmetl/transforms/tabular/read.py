@@ -1,4 +1,4 @@
-"""`tabular.read`: rows of CSV, TSV, JSON, Arrow and Parquet files, and of a SQLite table or query."""
+"""`tabular.read`: rows of CSV, TSV, JSON, Arrow, Parquet and Excel files, and of a SQLite table or query."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,7 @@ from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.tabular.types import type_problems
 
-Format = Literal["csv", "tsv", "ndjson", "json", "arrow", "parquet", "sqlite"]
+Format = Literal["csv", "tsv", "ndjson", "json", "arrow", "parquet", "xlsx", "sqlite"]
 EXTENSIONS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -28,12 +28,19 @@ EXTENSIONS: dict[str, Format] = {
     ".feather": "arrow",
     ".ipc": "arrow",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+    ".xlsb": "xlsx",
+    ".xls": "xlsx",
+    ".ods": "xlsx",
     ".db": "sqlite",
     ".sqlite": "sqlite",
     ".sqlite3": "sqlite",
 }
 PACKED = (".gz", ".bz2", ".zst")
 MAX_BAD_FRACTION = 0.01  # a wrong delimiter or a wrong type spoils nearly all rows, a writer's mishap few
+_ALSO = {"names": ("xlsx",), "header": ("xlsx",)}
+_FOR = dict.fromkeys(_ALSO, "csv, tsv and xlsx")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h|d|w)")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -64,7 +71,8 @@ class ReadParams(BaseModel):
 
     path: str | list[str] = Field(description="a file, a glob or a list of them, relative to the project")
     format: Format | None = Field(
-        default=None, description="csv, tsv, ndjson, json, arrow, parquet or sqlite; default: by the path's extension"
+        default=None,
+        description="csv, tsv, ndjson, json, arrow, parquet, xlsx or sqlite; default: by the path's extension",
     )
     schema_: Literal["same", "union"] = Field(
         default="same",
@@ -76,11 +84,15 @@ class ReadParams(BaseModel):
         default_factory=dict, description="column: DuckDB type, where it should not be what the values suggest"
     )
     columns: list[str] = Field(default_factory=list, description="columns to keep, in this order; default: all")
-    names: list[str] = Field(default_factory=list, description="names of all columns, for csv and tsv without a header")
+    names: list[str] = Field(
+        default_factory=list, description="names of all columns, for csv, tsv and xlsx without a header"
+    )
     delimiter: str | None = Field(
         default=None, min_length=1, max_length=1, description="between columns; default: a comma, in tsv a tab"
     )
-    header: bool = Field(default=True, description="whether a csv or tsv file begins with the names of its columns")
+    header: bool = Field(
+        default=True, description="whether a csv, tsv or xlsx file begins with the names of its columns"
+    )
     null_values: list[str] = Field(
         default_factory=list, description="texts that mean null in csv and tsv, beside nothing"
     )
@@ -95,6 +107,9 @@ class ReadParams(BaseModel):
         ge=0,
         le=1,
         description="the share of all rows that `bad_rows: quarantine` may set aside; more fail the task",
+    )
+    sheet: Annotated[int, Field(ge=1)] | str | None = Field(
+        default=None, description="of an xlsx file: its name, or its number from 1; default: the first"
     )
     table: str | None = Field(default=None, description="the table to read, of a SQLite file")
     query: str | None = Field(default=None, description="a SELECT to read, in SQLite's own SQL")
@@ -162,7 +177,7 @@ def _format(params: ReadParams) -> Format:
     if kind is None:
         raise ParamError(
             f"the format of '{path}' is not known by its extension",
-            help="set `format`: csv, tsv, ndjson, json, arrow, parquet or sqlite",
+            help="set `format`: csv, tsv, ndjson, json, arrow, parquet, xlsx or sqlite",
             param=("path",),
         )
     return kind
@@ -177,12 +192,16 @@ def _problems(params: ReadParams, scope: Scope) -> Iterator[ParamError]:
     kind = _format(params)
     yield from type_problems(params.types)
     for name in ("names", "delimiter", "header", "null_values", "encoding"):
-        if kind not in {"csv", "tsv"} and getattr(params, name) != ReadParams.model_fields[name].get_default(
-            call_default_factory=True
-        ):
+        if kind not in {"csv", "tsv", *_ALSO.get(name, ())} and getattr(params, name) != ReadParams.model_fields[
+            name
+        ].get_default(call_default_factory=True):
             yield ParamError(
-                f"'{name}' is for csv and tsv, and this file is {kind}", help="leave it out", param=(name,)
+                f"'{name}' is for {_FOR.get(name, 'csv and tsv')}, and this file is {kind}",
+                help="leave it out",
+                param=(name,),
             )
+    if params.sheet is not None and kind != "xlsx":
+        yield ParamError(f"'sheet' is for xlsx, and this file is {kind}", help="leave it out", param=("sheet",))
     yield from _bad_rows_problems(params, kind)
     if params.names and params.header:
         yield ParamError("'names' is for files without a header", help="set `header: false`", param=("names",))

@@ -302,7 +302,7 @@ DECLARE_ERRORS: dict[str, tuple[dict[str, Any], tuple[str, str, tuple[str | int,
         {"path": "x.doc"},
         (
             "the format of 'x.doc' is not known by its extension",
-            "set `format`: csv, tsv, ndjson, json, arrow, parquet or sqlite",
+            "set `format`: csv, tsv, ndjson, json, arrow, parquet, xlsx or sqlite",
             ("path",),
         ),
     ),
@@ -313,7 +313,7 @@ DECLARE_ERRORS: dict[str, tuple[dict[str, Any], tuple[str, str, tuple[str | int,
     "no path": ({"path": []}, ("there is no path", "name a file or a glob", ("path",))),
     "csv option": (
         {"path": "x.parquet", "header": False},
-        ("'header' is for csv and tsv, and this file is parquet", "leave it out", ("header",)),
+        ("'header' is for csv, tsv and xlsx, and this file is parquet", "leave it out", ("header",)),
     ),
     "sqlite option": (
         {"path": "x.csv", "table": "t"},
