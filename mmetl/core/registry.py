@@ -23,6 +23,7 @@ BUILT_IN = {
     "document.extract": "mmetl.transforms.document.extract:EXTRACT",
     "document.files": "mmetl.transforms.document.files:FILES",
     "document.parse": "mmetl.transforms.document.parse:PARSE",
+    "document.redact": "mmetl.transforms.document.redact:REDACT",
     "python.run": "mmetl.transforms.command:PYTHON",
     "shell.run": "mmetl.transforms.command:SHELL",
     "tabular.aggregate": "mmetl.transforms.tabular.builders.groups:AGGREGATE",
