@@ -40,15 +40,18 @@ class Target(Protocol):
     """A place that is kept equal to a table.
 
     Whether anybody else has changed it is not its own business: mmETL compares the look of its folder (see cache.looks) before any
-    engine is imported. A target that was changed, or whose update was cut short, is made anew.
+    engine is imported. A target that was changed, or whose update was cut short, is made anew, or compared row by row.
     """
 
     def applied(self) -> Applied | None:
         """Return what it holds; None if it holds nothing, or cannot tell."""
         ...
 
-    def apply(self, difference: Difference, now: Applied) -> None:
-        """Take a difference over, durably. Raises TaskError for rows that it cannot hold."""
+    def apply(self, difference: Difference, now: Applied) -> Mapping[str, int]:
+        """Take a difference over, durably; return how many rows were added, changed, removed, and are unchanged.
+
+        Raises TaskError for rows that it cannot hold.
+        """
         ...
 
     def drop(self) -> None:

@@ -114,6 +114,10 @@ class Parts(Protocol):
         """Return where a part lies."""
         ...
 
+    def set_aside(self, path: str) -> str | None:
+        """Move what mmETL did not write, at a path of the project, out of the way; return where it is now."""
+        ...
+
 
 @dataclass
 class Job:

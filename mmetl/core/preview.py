@@ -70,4 +70,4 @@ def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, li
 
 def may_restore(node: TaskNode, decision: Decision) -> bool:
     """Tell whether an earlier output could be an answer to these reasons."""
-    return node.max_age_s is None and not AGAIN.intersection(r.kind for r in decision.reasons)
+    return node.max_age_s is None and not node.kept and not AGAIN.intersection(r.kind for r in decision.reasons)

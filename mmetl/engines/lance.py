@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class LanceIndex:
         """See `Target`."""
         return read_stamp(self.folder)
 
-    def apply(self, difference: Difference, now: Applied) -> None:
+    def apply(self, difference: Difference, now: Applied) -> Mapping[str, int]:
         """See `Target`."""
         if difference.whole:
             self.drop()
@@ -51,6 +51,7 @@ class LanceIndex:
         else:
             self._change(difference)
         write_stamp(self.folder, now)
+        return difference.counts
 
     def drop(self) -> None:
         """See `Target`."""

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ class LightIndex:
         """See `Target`."""
         return read_stamp(self.folder)
 
-    def apply(self, difference: Difference, now: Applied) -> None:
+    def apply(self, difference: Difference, now: Applied) -> Mapping[str, int]:
         """See `Target`."""
         if difference.whole:
             self.drop()
@@ -70,6 +70,7 @@ class LightIndex:
             graph.save(str(temp))
             temp.replace(self.folder / GRAPH)
         write_stamp(self.folder, now)
+        return difference.counts
 
     def drop(self) -> None:
         """See `Target`."""

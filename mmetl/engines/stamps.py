@@ -12,7 +12,7 @@ from mmetl.errors import TaskError
 
 STAMP = "mmetl.json"
 BEGUN = "mmetl.begun"
-"""Stands for the stamp while a target is made anew."""
+"""Stands for the stamp, or beside it, while a target is changed."""
 
 FORMAT = 1
 
@@ -40,11 +40,21 @@ def write_stamp(folder: Path, now: Applied) -> None:
 def drop_folder(folder: Path) -> None:
     """Remove a target's folder. Raises TaskError if what is there was not written by mmETL."""
     if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / STAMP).exists() and not (folder / BEGUN).exists():
+        if not (folder / STAMP).exists() and not is_begun(folder):
             raise TaskError(
                 f"'{folder.name}' is not empty, and was not made by this task",
                 help="choose another `path`, or empty the folder",
             )
         shutil.rmtree(folder)
+    mark_begun(folder)
+
+
+def mark_begun(folder: Path) -> None:
+    """Let a folder say that it is ours, before it holds what it is to hold."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / BEGUN).touch()
+
+
+def is_begun(folder: Path) -> bool:
+    """Tell whether a folder says that it is ours, and not what it holds."""
+    return (folder / BEGUN).exists()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
+from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.frugal import frugal
@@ -99,44 +98,14 @@ class VectorIndex:
         """Bring the target up to date. Raises TaskError for an input without key or vectors, and a folder of others."""
         frugal()
         require("tabular", "pyarrow")
-        from mmetl.cache.fingerprints import combine
-        from mmetl.contracts.target import Applied
-        from mmetl.items.difference import difference
-        from mmetl.utils.hashing import xxh3_hex
+        from mmetl.items.keeping import keep_equal, keyed_input, refuse_unknown
 
-        table = next(iter(job.inputs.values()), None)
-        if not isinstance(table, Table):
-            raise TaskError("its input is no table of vectors", help="name a task that makes one, and is no view")
+        table = keyed_input(job, "vectors")
         params: IndexParams = job.params
-        manifest = table.manifest
-        if not manifest.key:
-            raise TaskError(f"'{table.task}' has no key", help="an index needs to know which row is which: set `key:`")
-        dimensions = dimensions_of(manifest, params.vector, table.task)
-        names = [c.name for c in manifest.columns]
-        for name in (*params.columns, *([params.text] if params.text else [])):
-            if name not in names:
-                raise TaskError(f"'{table.task}' has no column '{name}'", help=f"it has: {', '.join(names)}")
-        target, columns = make_target(params, job.root / params.path, manifest, dimensions)
-        held = [(c.name, str(c.type)) for c in manifest.columns if c.name in columns or c.name in manifest.key]
-        spec = combine([json.dumps([params.model_dump(), target.graph, held, list(manifest.key)]), str(self.version)])
-        now = Applied(xxh3_hex(manifest.to_json().encode()), spec)
-        made = difference(_held(job, table, target, spec), table, columns)
-        target.apply(made, now)
-        return Made(manifest.parts, manifest.columns, manifest.buckets, key=tuple(manifest.key), counts=made.counts)
-
-
-def _held(job: Job, table: Table, target: LightIndex | LanceIndex, spec: str) -> Table | None:
-    """Return the table that the target holds for certain; None if it has to be made anew."""
-    from mmetl.utils.hashing import xxh3_hex
-
-    before, applied = job.previous, target.applied()
-    if before is None or applied is None or not job.intact or (job.earlier and job.earlier.forced):
-        return None
-    if applied != (xxh3_hex(before.to_json().encode()), spec) or not all(
-        job.parts.has(p.fingerprint) for p in before.parts
-    ):
-        return None
-    return Table(table.task, before, tuple(job.parts.path(p.fingerprint) for p in before.parts))
+        dimensions = dimensions_of(table.manifest, params.vector, table.task)
+        refuse_unknown(table, (*params.columns, *([params.text] if params.text else [])))
+        target, columns = make_target(params, job.root / params.path, table.manifest, dimensions)
+        return keep_equal(job, target, table, columns, [params.model_dump(), target.graph, self.version])
 
 
 INDEX = VectorIndex()

@@ -1,4 +1,4 @@
-"""What every target of `vector.index` must do, seen through `mmetl run` and `mmetl search`."""
+"""What every target must do, seen through `mmetl run`, `mmetl search` and the files of a folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import time
+from typing import ClassVar
 
 import pytest
 from harness import wait_for
@@ -21,7 +22,7 @@ tasks:
     transform: vector.embed
     inputs: [texts]
     params: {provider: function, function: "./own.py:embed", dimensions: 8}
-  index: {transform: vector.index, inputs: [vectors], params: {path: index/, text: text, TARGET}}
+  index: TARGET
 """
 OWN = """\
 import hashlib, math
@@ -33,15 +34,24 @@ def embed(texts):
         made.append([digest[i] / 255 - 0.5 for i in range(8)])
     return made
 """
+INDEX = "{{transform: vector.index, inputs: [vectors], params: {{path: index/, text: text, {0}}}}}"
 TARGETS = {
-    "light": "target: light",
-    "light with a graph": "target: light, ann_above: 10",
-    "lancedb": "target: lancedb",
+    "light": INDEX.format("target: light"),
+    "light with a graph": INDEX.format("target: light, ann_above: 10"),
+    "lancedb": INDEX.format("target: lancedb"),
+    "files": '{transform: document.export, inputs: [vectors], params: {path: index/, name: "{id}", front_matter: [size]}}',
 }
 
 
 class Library:
-    """A project whose texts are a dict; what the index holds is compared with what it has to hold."""
+    """A project whose texts are a dict; what the index holds is compared with what it has to hold.
+
+    Attributes:
+        forced: how many rows are counted as what, when all of 60 are made anew.
+    """
+
+    forced: ClassVar = {"added": 60}
+    folder = "index"
 
     def __init__(self, project, target):
         self.exact = "ann_above" not in target
@@ -83,14 +93,33 @@ class Library:
         assert {h["row"]["id"] for h in found} == set(expected)
 
 
+class Files(Library):
+    """The same, where a row is a file."""
+
+    forced: ClassVar = {"unchanged": 60}  # each is compared, and need not be written
+
+    def check(self):
+        folder = self.project.root / self.folder
+        found = {p.relative_to(folder).as_posix(): p.read_text() for p in folder.glob("**/*") if "/." not in str(p)}
+        assert found == {f"{n}.md": f"---\nsize: {len(t)}\n---\n\n{t}" for n, t in self.texts.items()}
+
+
 def text_of(number, extra=""):
     return f"everywhere text number{number} {extra}".strip()
 
 
 @pytest.fixture(params=TARGETS)
 def library(request, empty):
-    pytest.importorskip("lancedb" if request.param == "lancedb" else "usearch")
-    return Library(empty, TARGETS[request.param])
+    pytest.importorskip({"files": "pyarrow", "lancedb": "lancedb"}.get(request.param, "usearch"))
+    return (Files if request.param == "files" else Library)(empty, TARGETS[request.param])
+
+
+@pytest.fixture
+def index(library):
+    """One that can be searched."""
+    if isinstance(library, Files):
+        pytest.skip("a folder of files is not searched")
+    return library
 
 
 def test_only_the_difference_is_written(library):
@@ -102,7 +131,6 @@ def test_only_the_difference_is_written(library):
     library.save()
     assert library.run()["items"] == {"added": 1, "changed": 1, "removed": 1, "unchanged": 58}
     library.check()
-    assert [h["row"]["id"] for h in library.search("changed", "--mode", "text")] == [3]
     assert library.run()["outcome"] == "fresh"
 
 
@@ -132,17 +160,17 @@ def test_a_recut_table_moves_no_row(library):
     library.check()
 
 
-def test_words_meaning_and_both(library):
-    library.texts[7] = text_of(7, "zebra")
-    library.save()
-    library.run()
-    assert [h["row"]["id"] for h in library.search("zebra", "--mode", "text")] == [7]
-    assert library.search(text_of(7, "zebra"), "-k", "1")[0]["row"]["id"] == 7
-    assert library.search(text_of(7, "zebra"), "-k", "1", "--mode", "hybrid")[0]["row"]["id"] == 7
-    assert {h["row"]["id"] for h in library.search("zebra", "--where", "id < 4", "-k", "9")} == {0, 1, 2, 3}
-    found = library.search("everywhere", "--mode", "text", "--where", "id < 4", "-k", "9")
+def test_words_meaning_and_both(index):
+    index.texts[7] = text_of(7, "zebra")
+    index.save()
+    index.run()
+    assert [h["row"]["id"] for h in index.search("zebra", "--mode", "text")] == [7]
+    assert index.search(text_of(7, "zebra"), "-k", "1")[0]["row"]["id"] == 7
+    assert index.search(text_of(7, "zebra"), "-k", "1", "--mode", "hybrid")[0]["row"]["id"] == 7
+    assert {h["row"]["id"] for h in index.search("zebra", "--where", "id < 4", "-k", "9")} == {0, 1, 2, 3}
+    found = index.search("everywhere", "--mode", "text", "--where", "id < 4", "-k", "9")
     assert {h["row"]["id"] for h in found} == {0, 1, 2, 3}
-    assert library.search("nowhere", "--mode", "text") == []
+    assert index.search("nowhere", "--mode", "text") == []
 
 
 @pytest.mark.parametrize("how", ["appended", "removed", "added", "emptied"])
@@ -170,10 +198,11 @@ def test_what_was_changed_from_outside_is_seen_and_mended(library, how):
 def test_other_params_make_it_anew(library):
     library.run()
     library.project.edit("pipeline.yaml", "path: index/", "path: other/")
+    library.folder = "other"
     library.run()
     library.check()
     assert not (library.project.root / "index").exists()
-    assert library.run("--force")["items"] == {"added": 60}
+    assert library.run("--force")["items"] == library.forced
     library.check()
 
 

@@ -1,0 +1,69 @@
+"""What the transforms that keep a target share: their input, what the target holds for certain, and the difference to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mmetl.cache.fingerprints import combine
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.target import Applied, Target
+from mmetl.contracts.transform import Job, Made, Table
+from mmetl.errors import TaskError
+from mmetl.items.difference import difference
+from mmetl.utils.hashing import xxh3_hex
+
+
+def keyed_input(job: Job, what: str) -> Table:
+    """Return the one table of a task. Raises TaskError if it is none, or its rows have no names.
+
+    Args:
+        job: the running task.
+        what: what its rows are, for the message: `vectors`.
+    """
+    table = next(iter(job.inputs.values()), None)
+    if not isinstance(table, Table):
+        raise TaskError(f"its input is no table of {what}", help="name a task that makes one, and is no view")
+    if not table.manifest.key:
+        raise TaskError(f"'{table.task}' has no key", help="a target needs to know which row is which: set `key:`")
+    return table
+
+
+def refuse_unknown(table: Table, columns: Iterable[str]) -> None:
+    """Raise TaskError for a column that a table does not have."""
+    names = [c.name for c in table.manifest.columns]
+    for name in columns:
+        if name not in names:
+            raise TaskError(f"'{table.task}' has no column '{name}'", help=f"it has: {', '.join(names)}")
+
+
+def keep_equal(job: Job, target: Target, table: Table, columns: Sequence[str], made_with: Sequence[Any]) -> Made:
+    """Make a target hold a table; return the task's own table, which is that of its input, part by part.
+
+    Args:
+        job: the running task.
+        target: in the task's folder.
+        table: what it is to hold, with a key.
+        columns: those that it holds besides the key.
+        made_with: what else decides how it looks, as JSON values.
+    """
+    manifest = table.manifest
+    held = [(c.name, str(c.type)) for c in manifest.columns if c.name in columns or c.name in manifest.key]
+    spec = combine([json.dumps([*made_with, held, list(manifest.key)])])
+    counts = target.apply(difference(_held(job, table, target, spec), table, columns), Applied(_named(manifest), spec))
+    return Made(manifest.parts, manifest.columns, manifest.buckets, key=tuple(manifest.key), counts=counts)
+
+
+def _named(manifest: Manifest) -> str:
+    return xxh3_hex(manifest.to_json().encode())
+
+
+def _held(job: Job, table: Table, target: Target, spec: str) -> Table | None:
+    """Return the table that the target holds for certain; None if it has to be made anew."""
+    before, applied = job.previous, target.applied()
+    if before is None or applied is None or not job.intact or (job.earlier and job.earlier.forced):
+        return None
+    if applied != (_named(before), spec) or not all(job.parts.has(p.fingerprint) for p in before.parts):
+        return None
+    return Table(table.task, before, tuple(job.parts.path(p.fingerprint) for p in before.parts))
