@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from mmetl.checks.footers import read_footers
 from mmetl.checks.functions import Own, put_function
+from mmetl.checks.languages import put_language
 from mmetl.checks.rules import THIS, Rule, Severity, compile_check
 from mmetl.checks.split import split
 from mmetl.contracts.artifact import Manifest
@@ -126,9 +127,11 @@ def examine(
         with _reworded():
             for rule in rules:
                 _refuse_keyless(rule, table.manifest, db)
-            called = ((n, r) for n, r in enumerate(rules) if r.kind == "function")
-            for n, rule in called:
-                rules[n] = put_function(rule, n, own, table, db)
+            for n, rule in enumerate(rules):
+                if rule.kind == "function":
+                    rules[n] = put_function(rule, n, own, table, db)
+                elif rule.kind == "language":
+                    rules[n] = put_language(rule, n, db)
         yield Examination(table, rules, db)
 
 

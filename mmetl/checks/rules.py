@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
+from mmetl.checks import vectors
 from mmetl.checks.footers import Footers
 from mmetl.config.checks import OPTIONS, entry_of
 from mmetl.contracts.artifact import Column, Manifest
@@ -77,10 +78,11 @@ def compile_check(
     severity = cast("Severity", check.get("severity", "error"))
     rule = Rule(label, kind, said, severity, check.get("max_fraction", MAX_FRACTION))
     if kind == "relationship":
-        return _of_rows(rule, _orphan(said["column"], *others[said["to"]]))
+        return of_rows(rule, _orphan(said["column"], *others[said["to"]]))
     if kind in _CONDITIONS:
         known = kind == "not_null" and footers.filled.issuperset(n.lower() for n in names)
-        return rule if known else _of_rows(rule, _CONDITIONS[kind](said, manifest))
+        condition = "" if known else _CONDITIONS[kind](said, manifest)
+        return of_rows(rule, condition) if condition else rule
     return _of_table(rule, names, manifest, footers)
 
 
@@ -100,7 +102,7 @@ def _query(rule: Rule, query: str, key: Sequence[str]) -> Rule:
     if rule.severity != "quarantine":
         return rule._replace(measure=f"(select count(*) from (\n{query}\n))", failing=query)
     found = ", ".join(f"q.{quote(k)}" for k in key)
-    return _of_rows(rule, f"{_values(key)} in (select {found} from (\n{query}\n) q)")
+    return of_rows(rule, f"{_values(key)} in (select {found} from (\n{query}\n) q)")
 
 
 def _columns(kind: str, said: Any) -> list[str]:
@@ -121,7 +123,7 @@ def _refuse_unknown(label: str, name: str, columns: Sequence[Column]) -> None:
         )
 
 
-def _of_rows(rule: Rule, condition: str) -> Rule:
+def of_rows(rule: Rule, condition: str) -> Rule:
     """Return a rule about single rows, given what holds for those that fail."""
     return rule._replace(
         condition=condition,
@@ -188,13 +190,23 @@ def _unlike(said: Mapping[str, Any], manifest: Manifest) -> str:  # noqa: ARG001
     return f"not regexp_matches({quote(said['column'])}::varchar, {literal(said['pattern'])})"
 
 
+def _length(said: Mapping[str, Any], manifest: Manifest) -> str:  # noqa: ARG001  all conditions are called alike
+    length = f"length({quote(said['column'])}::varchar)"
+    limits = [(sign, said[word]) for word, sign in (("min", "<"), ("max", ">")) if said.get(word) is not None]
+    return " or ".join(f"{length} {sign} {limit}" for sign, limit in limits)
+
+
 _CONDITIONS: dict[str, Callable[[Any, Manifest], str]] = {
     "not_null": _null,
     "accepted_values": _other_value,
     "range": _outside,
     "regex": _unlike,
+    "text_length": _length,
+    "dimension": vectors.other_dimension,
+    "finite": vectors.not_finite,
+    "normalized": vectors.not_normalized,
 }
-"""What holds for the rows that fail. A null makes it null, and the row passes."""
+"""What holds for the rows that fail; empty: for none. Mostly a null makes it null, and the row passes."""
 
 
 def _orphan(column: str, table: str, there: str) -> str:

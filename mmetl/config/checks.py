@@ -16,6 +16,15 @@ OPTIONS = frozenset({"severity", "max_fraction", "columns", "args"})
 """The keys of a check that do not name its kind."""
 
 
+TOLERANCE = 0.001
+"""How far from 1 the length of a vector may be: numbers of 16 bits are no more exact."""
+
+MIN_CONFIDENCE = 0.5
+"""How sure the language of a text has to be; that of a few words seldom is."""
+
+LANGUAGE_PATTERN = "^[a-z]{2,3}$"
+
+
 def entry_of(function: str) -> str:
     """Return the function of a check as `module:qualname`; it may be written with dots only.
 
@@ -126,6 +135,62 @@ class Freshness(_Strict):
     max_age: Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?[smhdw]$")]
 
 
+class Dimension(_Strict):
+    """How many numbers the vectors of a column have.
+
+    Attributes:
+        column: a list of numbers; nulls pass.
+        size: how many.
+    """
+
+    column: Filled
+    size: Annotated[int, Field(ge=1, strict=True)]
+
+
+class Normalized(_Strict):
+    """A column whose vectors have the length 1, by the sum of squares.
+
+    Attributes:
+        column: a list of numbers; nulls pass.
+        tolerance: how far from 1 the length may be.
+    """
+
+    column: Filled
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = TOLERANCE
+
+
+class TextLength(_Bounded):
+    """How many characters the texts of a column have, both limits allowed.
+
+    Attributes:
+        column: the column; nulls pass.
+        min: the fewest.
+        max: the most.
+    """
+
+    column: Filled
+    min: Count | None = None
+    max: Count | None = None
+
+
+class Language(_Strict):
+    """The languages that the texts of a column may be in.
+
+    Attributes:
+        column: the column; nulls pass, and texts of which it cannot be told.
+        languages: codes of ISO 639, of two letters where there are such.
+        min_confidence: below it, the language of a text counts as not known.
+    """
+
+    column: Filled
+    languages: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=LANGUAGE_PATTERN)], ...],
+        Field(min_length=1),
+        BeforeValidator(_columns, json_schema_input_type=Filled | list[Filled]),
+    ]
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = MIN_CONFIDENCE
+
+
 class Check(_Strict):
     """One check of a table: what is expected of it, and what happens where it is not so.
 
@@ -138,6 +203,11 @@ class Check(_Strict):
         row_count: how many rows the table may have.
         relationship: a column whose values are in a column of another task.
         freshness: how old the newest time in a column may be.
+        dimension: how many numbers the vectors of a column have.
+        finite: columns of numbers or vectors without a null, a NaN and an infinite number, inside of them too.
+        normalized: a column whose vectors have the length 1.
+        text_length: how many characters the texts of a column have.
+        language: the languages that the texts of a column may be in.
         sql: a query over the table `this` that must return no row.
         schema_: column -> type of DuckDB: these columns and no others, in any order.
         function: a function of the project: it gets a pyarrow Table of `columns`, and returns a boolean for each row, true
@@ -156,6 +226,11 @@ class Check(_Strict):
     row_count: RowCount | None = None
     relationship: Relationship | None = None
     freshness: Freshness | None = None
+    dimension: Dimension | None = None
+    finite: Columns = ()
+    normalized: Normalized | None = None
+    text_length: TextLength | None = None
+    language: Language | None = None
     sql: Filled | None = None
     schema_: Annotated[dict[Filled, Filled], Field(alias="schema", min_length=1)] = {}
     function: Filled | None = None
@@ -183,6 +258,11 @@ class Check(_Strict):
         """The key that says what is checked."""
         (name,) = self.model_fields_set - OPTIONS
         return name.removesuffix("_")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distributions whose version matters to which rows fail."""
+        return ("py3langid",) if self.language else ()
 
     @property
     def entry(self) -> str:

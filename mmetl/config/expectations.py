@@ -11,12 +11,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from mmetl.config.checks import LANGUAGE_PATTERN
 from mmetl.config.resolver import Path
 from mmetl.config.schema import MEMBER_PATTERN, NAME_PATTERN, VARIABLE_PATTERN
 from mmetl.utils.memory import MEMORY
 
 PATTERNS = {
     MEMORY: "an amount of memory such as 8GB",
+    LANGUAGE_PATTERN: "the code of a language such as en",
     NAME_PATTERN: "a name: a lower-case letter, then up to 62 lower-case letters, digits or '_'",
     MEMBER_PATTERN: "a name: a lower-case letter, then up to 62 lower-case letters, digits or '_'",
     VARIABLE_PATTERN: "a name: a letter or '_', then letters, digits or '_'",

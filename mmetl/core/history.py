@@ -15,7 +15,7 @@ from mmetl.contracts.items import Basis, ItemIndex, Unit
 from mmetl.contracts.plan import TaskNode
 from mmetl.core.project import Project
 
-NOT_OF_ITEMS = ("key", "expect", "check_code", "inputs")
+NOT_OF_ITEMS = ("key", "expect", "check_code", "check_packages", "inputs")
 SETTING = ("on_error", "max_fraction", "keep", "drop")
 """Params that decide what becomes of items that fail, or which columns go beside the made ones; no item is another."""
 

@@ -356,6 +356,8 @@ class Planner:
             recipe["families"] = {alias: self._values(names) for alias, names in draft.families.items()}
         if packages := (*draft.transform.packages, *draft.declared.packages):
             recipe["packages"] = {p: self._version(p) for p in packages}
+        if looked_at_by := [p for check in draft.spec.expect for p in check.packages]:
+            recipe["check_packages"] = {p: self._version(p) for p in looked_at_by}
         for part, called in (("code", self._called(name, draft)), ("check_code", self._checking(name, draft))):
             if code := self._code(name, draft, called):
                 recipe[part] = code

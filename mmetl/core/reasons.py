@@ -134,6 +134,7 @@ _PREFIX = {
     "code": "code ",
     "check_code": "code ",
     "packages": "package ",
+    "check_packages": "package ",
     "env": "environment variable ",
 }
 
