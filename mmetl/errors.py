@@ -162,6 +162,22 @@ class ParamError(MmetlError):
         self.offset = offset
 
 
+class CellError(MmetlError):
+    """A value that a test gives does not fit the type of its column.
+
+    Attributes:
+        row: which row, from 0.
+        column: its column.
+    """
+
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, what: str, row: int, column: str, help: str = "") -> None:  # noqa: A002  the field's name
+        super().__init__(what, help=help)
+        self.row = row
+        self.column = column
+
+
 class ConfigError(MmetlError):
     """One or more problems in YAML files, all told at once (ten, then "and N more")."""
 

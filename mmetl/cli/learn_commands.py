@@ -17,6 +17,7 @@ class Of(StrEnum):
 
     pipeline = "pipeline"
     project = "project"
+    tests = "tests"
 
 
 @app.command(rich_help_panel=LEARN)
@@ -52,7 +53,9 @@ def transforms(
 
 @app.command(rich_help_panel=LEARN)
 def schema(
-    of: Annotated[Of, typer.Argument(metavar="pipeline|project", help="A pipeline's YAML, or mmetl.yml.")],
+    of: Annotated[
+        Of, typer.Argument(metavar="pipeline|project|tests", help="A pipeline's YAML, mmetl.yml, or a file of tests.")
+    ],
 ) -> None:
     """Print the JSON Schema of the YAML, for editors.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmetl.cli.output import JSON_SCHEMA_VERSION, columns, say, say_json, talk
 from mmetl.core.catalogue import Described, describe, registry_of
-from mmetl.core.json_schema import pipeline_schema, project_schema
+from mmetl.core.json_schema import pipeline_schema, project_schema, tests_schema
 from mmetl.core.project import Project
 from mmetl.core.start import start
 from mmetl.errors import ExitCode, MissingError, UsageError
@@ -27,8 +27,9 @@ def init(folder: Path) -> int:
 
 
 def schema(of: str) -> int:
-    """Print the JSON Schema of a pipeline, with the transforms that this project may name, or of `mmetl.yml`."""
-    made = project_schema() if of == "project" else pipeline_schema(registry_of(Project.open(".")))
+    """Print the JSON Schema of a pipeline, with the transforms that this project may name, of `mmetl.yml`, or of tests."""
+    others = {"project": project_schema, "tests": tests_schema}
+    made = others[of]() if of in others else pipeline_schema(registry_of(Project.open(".")))
     say(json.dumps(made, indent=2, ensure_ascii=False))
     return ExitCode.DONE
 

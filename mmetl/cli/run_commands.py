@@ -87,6 +87,24 @@ def run(
     raise typer.Exit(guarded(go))
 
 
+@app.command("test", rich_help_panel=RUN)
+def check_tasks(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEST]...", help="Tests by name, with wildcards; all if left out.")
+    ] = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    as_json: Json = False,
+) -> None:
+    """Run the tests of tasks: given rows in, expected rows out; no state is read or written.
+
+    Example: mmetl test --select late
+    """
+    from mmetl.cli import testing
+
+    raise typer.Exit(guarded(testing.run_tests, names or [], select or [], exclude or [], as_json=as_json))
+
+
 @app.command(rich_help_panel=RUN)
 def retry(
     run_id: Annotated[

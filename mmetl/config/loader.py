@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from yaml import CollectionNode, ScalarNode, SequenceNode, YAMLError
 
+from mmetl.config.cases import CaseFile
 from mmetl.config.documents import Document, Documents
 from mmetl.config.positions import Source
 from mmetl.config.problems import problems_from_validation
@@ -72,6 +73,11 @@ def load_project(path: Path, *, env: Mapping[str, str] = os.environ) -> ProjectF
     """Load `mmetl.yml`; it may use `${NAME}` and `!include`, and has no vars. Raises ConfigError."""
     project, _ = _load(path, path.parent, (ProjectFile, "a project file"), {}, Env(env))
     return project
+
+
+def load_cases(path: Path, *, root: Path, env: Mapping[str, str] = os.environ) -> tuple[CaseFile, Source]:
+    """Load a file of tests, and what finds positions in it; it has no vars of its own. Raises ConfigError."""
+    return _load(path, root, (CaseFile, "a file of tests"), {}, Env(env))
 
 
 def _load(

@@ -30,6 +30,7 @@ class ProjectFile(Strict):
         name: for people; the folder's name where it is not given.
         root: the folder that all paths are relative to, relative to the file.
         pipelines: globs, relative to `root`, of the pipeline files. `mmetl.yml` itself is never one of them.
+        tests: globs, relative to `root`, of the files of tests.
         memory_limit: for the queries of a run together, such as `8GB`; above it they spill to disk. None: 80 % of the machine's.
         retention: what garbage collection keeps.
     """
@@ -38,5 +39,6 @@ class ProjectFile(Strict):
     name: Text | None = None
     root: Text = "."
     pipelines: Texts = ("*.yaml", "pipelines/*.yaml")
+    tests: Texts = ("mmetl_tests/*.yaml", "mmetl_tests/*.yml")
     memory_limit: Annotated[str, StringConstraints(pattern=MEMORY)] | None = None
     retention: Retention = Retention()

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,41 +77,90 @@ def check_made(
             the table.
     """
     scratch = Path(facts.files.full(f"{SCRATCH}/{jobs.run_id}-checks-{plan.pipeline}.{node.name}"))
-    related = jobs.related(facts, detail)
-    own = load(OWN)(jobs.check_functions(detail), jobs.project.root, log)
-    options = {"threads": jobs.threads, "memory_limit": jobs.memory_limit, "on_cancel": cancellation.add}
-
-    def put(expect: Sequence[Mapping[str, Any]], now: Published, *, split: bool) -> tuple[list[Any], Published]:
-        table = _input(jobs, node.name, now.manifest)
-        with (
-            printing_to(log),  # type: ignore[arg-type]  # TextIOBase is no TextIO
-            _scratch(scratch),
-            load(EXAMINE)(table, expect, related, own, scratch, **options) as seen,
-        ):
-            results = seen.results()
-            if not split or not _bad(results) or any(r.fails for r in results if r.severity == "quarantine"):
-                return results, now
-            before = _input(jobs, node.name, now.aside) if now.aside else None
-            return results, Published(*seen.set_aside(jobs.parts, before))
-
-    others = [check for check in detail.expect if check.get("severity") != "quarantine"]
-    results, left = put(others if restored else detail.expect, made, split=not restored)
-    if left is not made and others:
-        # They are about the table that is published.
-        results = [*_bad(results), *put(others, left, split=False)[0]]
+    put = Put(
+        lambda manifest: _input(jobs, node.name, manifest),
+        jobs.related(facts, detail),
+        load(OWN)(jobs.check_functions(detail), jobs.project.root, log),
+        jobs.parts,
+        scratch,
+        {"threads": jobs.threads, "memory_limit": jobs.memory_limit, "on_cancel": cancellation.add},
+    )
+    with printing_to(log):  # type: ignore[arg-type]  # TextIOBase is no TextIO
+        results, left = put_checks(put, detail.expect, made, restored=restored)
     for result in results:
         log.write(f"check {result}{'' if result.severity == 'error' else f' ({result.severity})'}\n")
-    failed = [str(r) for r in results if r.fails]
+    failed = failure(results, help=f"mmetl check {node.name} --rows")
     if failed:
         with jobs.project.store.transaction() as db:
             task = f"{plan.pipeline}:{node.name}"
             write_event(db, jobs.run_id, REJECTED, task, manifest=left.manifest.to_json())
-        checks = "a check fails" if len(failed) == 1 else f"{len(failed)} checks fail"
-        raise TaskError(f"{checks}: {'; '.join(failed)}", help=f"mmetl check {node.name} --rows")
+        raise failed
     warned = "; ".join(str(r) for r in results if r.told and r.severity == "warn")
     aside = "; ".join(map(str, _bad(results)))
     told = (warned and f"expected otherwise: {warned}", aside and f"set aside: {aside}")
     return left._replace(told="; ".join(filter(None, told)))
+
+
+class Put(NamedTuple):
+    """What checks are put to a table with.
+
+    Attributes:
+        table_of: finds the table or view that a manifest describes.
+        related: `task.column` of a relationship -> what that task made.
+        own: the functions that checks call.
+        parts: where the parts go that are left when rows are set aside.
+        scratch: a folder that is made for them, and removed.
+        options: threads and the like; see `checks.evaluate.examine`.
+    """
+
+    table_of: Callable[[Manifest], Input]
+    related: Mapping[str, Input]
+    own: Any
+    parts: PartStore
+    scratch: Path
+    options: Mapping[str, Any]
+
+
+def put_checks(
+    put: Put, expect: Sequence[Mapping[str, Any]], made: Published, *, restored: bool = False
+) -> tuple[list[Any], Published]:
+    """Evaluate checks, and set rows aside where none fails; return what came of each, and what is left.
+
+    Args:
+        put: what they are put to the table with.
+        expect: the checks.
+        made: the table, and the rows that were set aside before.
+        restored: whether rows were set aside when the table was made.
+
+    Raises:
+        TaskError: if a check cannot be put to the table.
+    """
+
+    def once(expect: Sequence[Mapping[str, Any]], now: Published, *, split: bool) -> tuple[list[Any], Published]:
+        table = put.table_of(now.manifest)
+        with (
+            _scratch(put.scratch),
+            load(EXAMINE)(table, expect, put.related, put.own, put.scratch, **put.options) as seen,
+        ):
+            results = seen.results()
+            if not split or not _bad(results) or any(r.fails for r in results if r.severity == "quarantine"):
+                return results, now
+            before = put.table_of(now.aside) if now.aside else None
+            return results, Published(*seen.set_aside(put.parts, before))
+
+    others = [check for check in expect if check.get("severity") != "quarantine"]
+    results, left = once(others if restored else expect, made, split=not restored)
+    if left is not made and others:
+        # They are about the table that is published.
+        results = [*_bad(results), *once(others, left, split=False)[0]]
+    return results, left
+
+
+def failure(results: Sequence[Any], help: str = "") -> TaskError | None:  # noqa: A002  the field's name
+    """Return the error of a table that must not be published; None where it may be."""
+    failed = [str(r) for r in results if r.fails]
+    checks = "a check fails" if len(failed) == 1 else f"{len(failed)} checks fail"
+    return TaskError(f"{checks}: {'; '.join(failed)}", help=help) if failed else None
 
 
 def _bad(results: Sequence[Any]) -> list[Any]:

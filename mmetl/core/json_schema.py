@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from mmetl.config.cases import CaseFile
 from mmetl.config.project_file import ProjectFile
 from mmetl.config.schema import MEMBER_PATTERN, NAME_PATTERN, Pipeline, TaskSpec
 from mmetl.core.registry import Registry
@@ -26,6 +27,12 @@ def project_schema() -> dict[str, Any]:
     """Return the schema of `mmetl.yml`."""
     made = _schema(ProjectFile, "")
     return {"$schema": DIALECT, "title": "mmETL project file", **made}
+
+
+def tests_schema() -> dict[str, Any]:
+    """Return the schema of a file of tests."""
+    made = _schema(CaseFile, "")
+    return {"$schema": DIALECT, "title": "mmETL tests", **made}
 
 
 def pipeline_schema(registry: Registry) -> dict[str, Any]:

@@ -22,11 +22,19 @@ def in_yaml(
         try:
             path = project.root / json.loads(plans[0][0])["path"]
             loaded = load_pipeline(path, root=project.root, variables=variables, env=project.env)
-            found: Any = loaded.pipeline.tasks[task].params
-            for step in error.param:
-                found = found[step]
         except (ConfigError, LookupError, TypeError):
             return error  # the YAML is another one by now
-        if found == error.sql:
-            error.where = loaded.source.locate(("tasks", task, "params", *error.param), offset=error.offset)
+        place(loaded, task, error)
     return error
+
+
+def place(loaded: Any, task: str, error: QueryError) -> None:
+    """Give the error of a query its place in the YAML that was loaded (see config.loader), if its query is there."""
+    found: Any = loaded.pipeline.tasks[task].params if task in loaded.pipeline.tasks else None
+    try:
+        for step in error.param:
+            found = found[step]
+    except (LookupError, TypeError):
+        return
+    if found == error.sql:
+        error.where = loaded.source.locate(("tasks", task, "params", *error.param), offset=error.offset)

@@ -12,6 +12,7 @@ from mmetl.cache.store import Store
 from mmetl.utils.hashing import xxh3_hex
 
 PIPELINES = ("*.yaml", "pipelines/*.yaml")
+TESTS = ("mmetl_tests/*.yaml", "mmetl_tests/*.yml")
 _ROOT = re.compile(r"^root\s*:", re.MULTILINE)
 _MOVING = re.compile(r"\$\{|!include")  # what the text alone does not decide
 
@@ -24,6 +25,7 @@ class Settings(NamedTuple):
     retention_days: float = 14
     retention_builds: int = 3
     memory_limit: str | None = None
+    tests: Sequence[str] = TESTS
 
 
 def read_settings(path: Path) -> Settings:
@@ -31,7 +33,9 @@ def read_settings(path: Path) -> Settings:
     from mmetl.config.loader import load_project
 
     said = load_project(path)
-    return Settings(said.root, said.pipelines, said.retention.days, said.retention.builds, said.memory_limit)
+    return Settings(
+        said.root, said.pipelines, said.retention.days, said.retention.builds, said.memory_limit, said.tests
+    )
 
 
 def kept_settings(store: Store, path: Path) -> Settings:

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from mmetl.cli.main import app
+from mmetl.config.cases import Case, CaseFile
 from mmetl.config.project_file import ProjectFile, Retention
 from mmetl.config.schema import Pipeline, TaskSpec
 from mmetl.core.registry import BUILT_IN, load
@@ -72,6 +73,17 @@ def test_the_readme_prints_what_its_commands_print(tmp_path: Path) -> None:
     shown = sessions(text)
     assert len(shown) >= 10
     assert [(c, stable(shell(c, tmp_path))) for c, _ in shown] == [(c, stable(output)) for c, output in shown]
+
+
+def test_the_page_of_tests_prints_what_its_commands_print(tmp_path: Path) -> None:
+    text = (REFERENCE / "tests.md").read_text(encoding="utf-8")
+    write_files(text, tmp_path)
+    shown = sessions(text)
+    assert len(shown) == 2
+    assert [(c, shell(c, tmp_path)) for c, _ in shown] == shown
+    for model, heading in ((CaseFile, "## Files"), (Case, "## A test")):
+        table = text.partition(f"{heading}\n")[2].partition("\n\nA row is")[0].partition("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(model.model_fields)
 
 
 def test_generated_pages_are_up_to_date() -> None:

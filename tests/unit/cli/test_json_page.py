@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from harness import Project
+from harness import TASKS, Project
 
 PAGE = Path(__file__).parents[3] / "docs/reference/json.md"
 SHAPES = {
@@ -14,6 +14,7 @@ SHAPES = {
     "list --json": (["list", "--json"], "tasks"),
     "diff TASK --json": (["diff", "first", "--json"], None),
     "transforms --json": (["transforms", "--json"], "transforms"),
+    "test --json": (["test", "--json"], "tests"),
     "doctor --json": (["doctor", "--json"], "findings"),
 }
 
@@ -21,6 +22,8 @@ SHAPES = {
 @pytest.mark.parametrize(("heading", "argv", "inner"), [(h, *s) for h, s in SHAPES.items()], ids=SHAPES.keys())
 def test_fields(project: Project, heading: str, argv: list[str], inner: str | None) -> None:
     """The fields of the page's table are those of the output, in their order."""
+    project.write("mmetl_tests/a.yaml", "version: 1\ntests:\n  t: {task: rows, expected: [{n: 1}]}\n")
+    project.tasks(TASKS + "  rows: {transform: tabular.sql, params: {sql: select 1 as n}}\n")
     project.run()
     project.write("in.txt", "other")
     project.run()

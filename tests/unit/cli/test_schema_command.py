@@ -12,7 +12,9 @@ import yaml
 from harness import Project
 from jsonschema import Draft202012Validator
 
+from mmetl.config.loader import load_cases
 from mmetl.core.registry import BUILT_IN
+from mmetl.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 YAML = re.compile(r"^```yaml(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -63,13 +65,13 @@ def documents() -> list[Any]:
 @pytest.fixture(scope="module")
 def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Draft202012Validator]:
     project = Project(tmp_path_factory.mktemp("schemas"))
-    return {of: validator(project, of) for of in ("pipeline", "project")}
+    return {of: validator(project, of) for of in ("pipeline", "project", "tests")}
 
 
 @pytest.mark.parametrize("text", documents())
 def test_every_yaml_that_is_shown_is_valid(schemas: dict[str, Draft202012Validator], text: str) -> None:
     """In the examples, in the documentation, and in what `mmetl init` writes."""
-    of = "pipeline" if "\ntasks:" in text else "project"
+    of = "pipeline" if "\ntasks:" in text else "tests" if "\ntests:\n" in text else "project"
     assert wrong(schemas[of], text) == []
 
 
@@ -152,6 +154,31 @@ def test_project_files(empty: Project, schemas: dict[str, Draft202012Validator],
     assert (wrong(schemas["project"], text) == []) is valid
 
 
+TESTS = {
+    "rows as a list": ("  t: {task: t, inputs: {u: [{x: 1}]}, expected: []}\n", True),
+    "a table": ("  t: {task: t@a, inputs: {u: {rows: [], columns: {x: DATE}, key: [x]}}, fails: no}\n", True),
+    "from the environment": ("  t: {task: t, ordered: '${ORDERED:-true}', expected: []}\n", True),
+    "no task": ("  t: {expected: []}\n", False),
+    "unknown key": ("  t: {task: t, expect: []}\n", False),
+    "unknown inner key": ("  t: {task: t, inputs: {u: {row: []}}, expected: []}\n", False),
+    "rows that are none": ("  t: {task: t, expected: [1]}\n", False),
+    "a bad name": ("  T: {task: t, expected: []}\n", False),
+}
+
+
+@pytest.mark.parametrize(("text", "valid"), TESTS.values(), ids=TESTS.keys())
+def test_files_of_tests(empty: Project, schemas: dict[str, Draft202012Validator], text: str, valid: bool) -> None:
+    """The schema and the loader agree."""
+    path = empty.write("mmetl_tests/a.yaml", f"version: 1\ntests:\n{text}")
+    assert (wrong(schemas["tests"], path.read_text()) == []) is valid
+    try:
+        load_cases(path, root=empty.root)
+    except ConfigError:
+        assert not valid
+    else:
+        assert valid
+
+
 def test_transforms_of_the_project_are_in_it(empty: Project) -> None:
     """Their params are checked like those of built-in ones."""
     empty.write(
@@ -179,5 +206,5 @@ def test_every_param_has_a_description(schemas: dict[str, Draft202012Validator])
 
 
 def test_unknown_schema(empty: Project) -> None:
-    """There are two."""
+    """There are three."""
     assert empty.fast("schema", "nothing").code == 2

@@ -1,0 +1,1 @@
+"""Tests of tasks: given rows in, expected rows out, with no state."""
