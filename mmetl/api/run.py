@@ -7,7 +7,7 @@ import gc
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,6 +86,9 @@ class Quiet:
         """Ignore."""
 
     def started(self, task: str) -> None:
+        """Ignore."""
+
+    def items(self, task: str, done: int, todo: int, counts: Mapping[str, float]) -> None:
         """Ignore."""
 
     def finished(self, result: TaskRun) -> None:

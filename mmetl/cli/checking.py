@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmetl.cli.output import columns, count, run_json, say, say_json
+from mmetl.cli.output import columns, count, counted, run_json, say, say_json
 from mmetl.cli.running import open_project
 from mmetl.core.options import RunOptions
 from mmetl.core.preview import Preview, preview
@@ -25,7 +25,7 @@ def dry_run(
     stale = [p for p in previews if p.outcome != "fresh"]
     queries = list(task_queries(project, plan, [p.task for p in previews])) if sql else []
     if as_json:
-        tasks = [TaskRun(p.task, p.outcome, p.reasons) for p in previews]
+        tasks = [TaskRun(p.task, p.outcome, p.reasons, counts=p.counts) for p in previews]
         status = "failed" if any(t.outcome == "failed" for t in tasks) else "succeeded"
         answer = run_json(None, plan.pipeline, status, tasks)
         found = {q.task: q for q in queries}
@@ -35,7 +35,7 @@ def dry_run(
         say_json(answer)
     else:
         if stale:
-            say(columns([(_word(p), p.task, "; ".join((*p.reasons, *p.notes))) for p in stale], indent=""))
+            say(columns([(_word(p), p.task, "; ".join(_told(p))) for p in stale], indent=""))
         for query in queries:
             threads = f", may run on one thread: {'; '.join(query.single_thread)}" if query.single_thread else ""
             say(f"\n-- {query.task}: {query.engine}{threads}\n{query.sql};")
@@ -46,6 +46,15 @@ def dry_run(
 
 def _query_json(query: TaskQuery) -> dict[str, Any]:
     return {"query": query.sql, "engine": query.engine, "single_thread": list(query.single_thread)}
+
+
+def _told(p: Preview) -> Iterator[str]:
+    """Yield what a line says of a task: the items that it would compute, why it would run, what else there is to know."""
+    if p.counts:
+        counts = {word: n for word, n in p.counts.items() if word != "computed"}
+        computed = f"{p.counts['computed']:,} to compute" if "computed" in p.counts else ""
+        yield ", ".join(filter(None, (counted(counts), computed)))
+    yield from (*p.reasons, *p.notes)
 
 
 def _word(p: Preview) -> str:

@@ -6,8 +6,8 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TextIO
 
 from mmetl.core.run import RunResult
 from mmetl.errors import ExitCode, MmetlError
@@ -68,11 +68,12 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def talk(text: str) -> None:
-    """Print what is not a result; a run does not end because nobody can read of it."""
+def talk(text: str, to: TextIO | None = None) -> None:
+    """Print what is not a result, to stderr if nothing else is said; a run does not end because nobody can read of it."""
+    stream = sys.stderr if to is None else to
     with contextlib.suppress(OSError):
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        stream.write(text + "\n")
+        stream.flush()
 
 
 def say_json(value: Any) -> None:
@@ -146,5 +147,9 @@ def task_line(t: TaskRun) -> Sequence[str]:
 
 def _told(t: TaskRun) -> str:
     """Return what a line says of a task: its error, or how many items changed, and why it ran."""
-    counts = ", ".join(f"{n:,} {word}" for word, n in t.counts.items() if n)
-    return t.error or "; ".join(filter(None, (counts, *t.reasons)))
+    return t.error or "; ".join(filter(None, (counted(t.counts), *t.reasons)))
+
+
+def counted(counts: Mapping[str, float]) -> str:
+    """Return counts of items in words, such as `3 added, 197 unchanged, 3 computed`."""
+    return ", ".join(f"{n:,} {word}" for word, n in counts.items() if n)

@@ -71,6 +71,7 @@ class TaskDetail(NamedTuple):
         matrix: of a member of a family, the values that it stands for.
         expect: checks of the table, as the YAML has them.
         related: `task.column` of a check -> the task.
+        counted: whether the transform can tell, before it runs, how many items it would compute.
     """
 
     transform: str
@@ -96,3 +97,4 @@ class TaskDetail(NamedTuple):
     matrix: Mapping[str, Any] = NOTHING
     expect: Sequence[Mapping[str, Any]] = ()
     related: Mapping[str, str] = NOTHING
+    counted: bool = False

@@ -145,6 +145,7 @@ class Job:
         memory_limit: how much memory the engine may use before it spills, such as `2000000000B`.
         fingerprint: of a source file, as it was observed before the task; None outside a run.
         on_cancel: register a function that interrupts the work; called at a timeout or Ctrl-C, from another thread.
+        progress: tell how far the work has got: items done, items to do, and what is counted of them.
     """
 
     name: str
@@ -168,6 +169,7 @@ class Job:
     view: bool = False
     fingerprint: Callable[[Path], str] | None = None
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
+    progress: Callable[[int, int, Mapping[str, float]], None] = lambda _done, _todo, _counts: None
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,8 @@ class Transform(Protocol):
         packages: distributions whose version matters to the output.
         code: `module:qualname` entries of project code that is the transform itself; empty for built-ins.
 
-    A transform that can be a view (`materialize: view`) has an attribute `views = True`.
+    A transform that can be a view (`materialize: view`) has an attribute `views = True`. One that can tell before it runs what it
+    would compute has a method `estimate(job)`, which returns counts as in `Made` and changes nothing.
     """
 
     name: str

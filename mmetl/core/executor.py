@@ -9,8 +9,9 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from mmetl.cache.artifacts import (
@@ -84,6 +85,7 @@ class Executor:
         self.lock = RunLock(project.store.folder)
         self.outcomes: dict[tuple[str, str], TaskRun] = {}
         self.running: dict[str, Cancellation] = {}
+        self.progress: Callable[[str, int, int, Mapping[str, float]], None] = lambda _task, _done, _todo, _counts: None
         self.cancelled = False
         self._at_work: set[str] = set()
         self._waiting: dict[tuple[str, str], str] = {}  # invalidated tasks that have not begun -> their state before
@@ -330,6 +332,7 @@ class Executor:
         transform = self.jobs.transform(detail)
         cancellation = Cancellation()
         job = self.jobs.job(transform, plan, node, facts, detail, log, cancellation)
+        job.progress = partial(self.progress, job.name)
         full = "forced" in again
         job.earlier = ItemHistory(self.project, node, plan.pipeline, forced=full, retried="retried" in again)
         if detail.promise == "watermark" and not full:

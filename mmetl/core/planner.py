@@ -392,6 +392,7 @@ class Planner:
             matrix=spec.matrix,
             expect=[check.as_json() for check in spec.expect],
             related=draft.related,
+            counted=hasattr(draft.transform, "estimate"),
         )
 
     def _values(self, members: Iterable[str]) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mmetl.contracts.plan import Plan, TaskNode
@@ -13,6 +15,7 @@ from mmetl.core.reasons import texts
 from mmetl.core.restore import AGAIN, restorable, suppose_restored
 from mmetl.core.select import select
 from mmetl.core.why import in_detail
+from mmetl.errors import MmetlError
 from mmetl.observability.runs import Outcome
 
 
@@ -23,6 +26,7 @@ class Preview(NamedTuple):
         outcome: as in a run. A task that waits is `ran`: it would run, unless its inputs turn out to be the same.
         waits: whether the decision depends on what upstream tasks will make.
         notes: what else there is to know, such as why a query runs on one thread.
+        counts: of an item-wise task whose inputs are settled: how many items are added and so on, and would be computed.
     """
 
     task: str
@@ -30,6 +34,7 @@ class Preview(NamedTuple):
     waits: bool
     reasons: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    counts: Mapping[str, float] = MappingProxyType({})
 
 
 def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, list[Preview]]:
@@ -60,11 +65,19 @@ def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, li
                 outcome = "restored"
                 suppose_restored(node, facts, manifest)
                 supposed.add(name)
+        reasons = texts(in_detail(project.store, decision.reasons))
+        counts: Mapping[str, float] = {}
+        if outcome == "ran" and not waits and details[name].counted:
+            from mmetl.core.estimates import estimate  # imports what only some tasks need
+
+            try:
+                counts = estimate(project, plan, node, facts, details[name], decision.reasons)
+            except MmetlError as error:
+                outcome, reasons = "failed", [*reasons, error.what]
         if outcome in {"failed", "blocked"}:
             fails.add(name)
-        reasons = texts(in_detail(project.store, decision.reasons))
         notes = details[name].notes if name in details else ()
-        previews.append(Preview(name, outcome, waits, tuple(reasons), tuple(notes)))
+        previews.append(Preview(name, outcome, waits, tuple(reasons), tuple(notes), counts))
     return plan, previews
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -25,6 +25,10 @@ class Progress(Protocol):
 
     def started(self, task: str) -> None:
         """`pipeline:task` starts."""
+        ...
+
+    def items(self, task: str, done: int, todo: int, counts: Mapping[str, float]) -> None:
+        """`pipeline:task` has computed `done` of `todo` items; `counts` says what is known of all its items."""
         ...
 
     def finished(self, result: TaskRun) -> None:

@@ -50,6 +50,7 @@ def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun]
     """
     session = Session(work.project, work.options, [work.plan])
     executor = session.executor
+    executor.progress = progress.items
     executor.begin(work.plan.pipeline, work.selected, _stale(work.decisions))
     status: Status = "failed"
     left: list[TaskRun] = []

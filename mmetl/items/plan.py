@@ -71,7 +71,7 @@ class Plan:
     old: list[Old]
     counts: dict[str, int]
 
-    @property
+    @cached_property
     def to_compute(self) -> int:
         """How many items are to be computed."""
         return sum(len(c.todo) for c in self.changed)

@@ -94,6 +94,7 @@ class ItemRun:
 
     def run(self, compute: Compute) -> Made:
         """Compute and write what is not known. Raises TaskError where an item fails that may not."""
+        self._job.progress(0, self._plan.to_compute, self._plan.counts)
         try:
             for result in compute(self._batches()):
                 self._take(result)
@@ -194,6 +195,7 @@ class ItemRun:
             unit.results.append(own)
             unit.computed += items
             start += items
+        self._job.progress(self._computed, self._plan.to_compute, self._plan.counts)
         self._finish()
         self._note()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,10 +32,54 @@ def keep_listing(
         schema: of the rows that are kept.
         complete: makes rows of the schema of some of the listed ones; called for buckets that changed only.
     """
+    compared = _compare(job, listed, size_bytes, schema)
+    units: list[Unit] = []
+    for bucket in compared.buckets:
+        unit = bucket.unit
+        if unit is None:
+            written = write_table(complete(bucket.rows).to_batches(), schema, job.parts)
+            parts = tuple(p._replace(bucket=bucket.number) for p in written)
+            unit = Unit(bucket.input, write_ledger(bucket.ledger, job.parts, bucket.number), parts)
+        units.append(unit)
+    return Made(
+        tuple(p for u in units for p in u.parts),
+        columns_of(schema),
+        compared.cut,
+        items=ItemIndex(compared.basis, tuple(units)),
+        key=(schema.names[0],),
+        counts=compared.counts,
+    )
+
+
+def estimate_listing(job: Job, listed: pa.Table, size_bytes: int, schema: pa.Schema) -> dict[str, int]:
+    """Return the counts that `keep_listing` would have; nothing is written."""
+    return _compare(job, listed, size_bytes, schema).counts
+
+
+class _Bucket(NamedTuple):
+    """A bucket that is not empty. `unit` is what it came to earlier, if nothing in it changed and its parts are there."""
+
+    number: int
+    rows: pa.Table
+    ledger: Ledger
+    input: str
+    unit: Unit | None
+
+
+class _Compared(NamedTuple):
+    """What is listed now, against what was listed last. `cut` is the number of buckets, the empty ones too."""
+
+    basis: Basis
+    cut: int
+    buckets: list[_Bucket]
+    counts: dict[str, int]
+
+
+def _compare(job: Job, listed: pa.Table, size_bytes: int, schema: pa.Schema) -> _Compared:
     previous = job.previous if job.previous and job.previous.kind == "table" else None
-    buckets = bucket_count(size_bytes, previous.buckets if previous else None)
+    count = bucket_count(size_bytes, previous.buckets if previous else None)
     keys = listed.column(0).to_pylist()
-    of = np.array([bucket_of([key], buckets) for key in keys], np.int64)
+    of = np.array([bucket_of([key], count) for key in keys], np.int64)
     order = np.argsort(of, kind="stable")
     rows, of = listed.take(pa.array(order)), of[order]
     basis = Basis(job.earlier.recipe if job.earlier else "", combine([str(schema)]))
@@ -46,37 +91,23 @@ def keep_listing(
     )
     items, names = row_hashes(rows), row_hashes(rows.select([0]))[:, 0]
     starts = np.concatenate([[0], np.nonzero(np.diff(of))[0] + 1, [len(of)]]) if len(of) else np.zeros(1, np.int64)
-    units: list[Unit] = []
-    changed: list[Ledger] = []
-    kept = 0
+    buckets: list[_Bucket] = []
     for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
         bucket = int(of[start])
         input_ = xxh3_hex(items[start:end].tobytes() + bucket.to_bytes(4, "little"))
         unit = known.get(input_)
-        if unit is None or not all(job.parts.has(p.fingerprint) for p in (unit.ledger, *unit.parts)):
-            one = np.ones(end - start, np.int64)
-            ledger = Ledger(items[start:end], names[start:end], np.zeros(end - start, np.uint64), one)
-            changed.append(ledger)
-            written = write_table(complete(rows.slice(start, end - start)).to_batches(), schema, job.parts)
-            parts = tuple(p._replace(bucket=bucket) for p in written)
-            unit = Unit(input_, write_ledger(ledger, job.parts, bucket), parts)
-        else:
-            kept += end - start
-        units.append(unit)
-    counts = count_changes(_gone(job, last.units if last else (), units), changed, same_basis=True)
-    counts["unchanged"] += kept
-    return Made(
-        tuple(p for u in units for p in u.parts),
-        columns_of(schema),
-        buckets,
-        items=ItemIndex(basis, tuple(units)),
-        key=(schema.names[0],),
-        counts={word: n for word, n in counts.items() if n},
-    )
+        if unit is not None and not all(job.parts.has(p.fingerprint) for p in (unit.ledger, *unit.parts)):
+            unit = None
+        one, zero = np.ones(end - start, np.int64), np.zeros(end - start, np.uint64)
+        ledger = Ledger(items[start:end], names[start:end], zero, one)
+        buckets.append(_Bucket(bucket, rows.slice(start, end - start), ledger, input_, unit))
+    stays = {b.input for b in buckets}
+    gone = _gone(job, [u for u in (last.units if last else ()) if u.input not in stays])
+    counts = count_changes(gone, [b.ledger for b in buckets if b.unit is None], same_basis=True)
+    counts["unchanged"] += sum(len(b.ledger) for b in buckets if b.unit)
+    return _Compared(basis, count, buckets, {word: n for word, n in counts.items() if n})
 
 
-def _gone(job: Job, before: Sequence[Unit], now: Sequence[Unit]) -> list[Ledger]:
-    """Return the ledgers of the units that are no longer there."""
-    stays = {u.input for u in now}
-    gone = [u for u in before if u.input not in stays]
+def _gone(job: Job, gone: Sequence[Unit]) -> list[Ledger]:
+    """Return the ledgers of units that are no longer there, as far as they are kept."""
     return [read_ledger(u.ledger, job.parts) for u in gone if job.parts.has(u.ledger.fingerprint)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, create_model
 
@@ -14,6 +14,9 @@ from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table, View
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.frugal import frugal
+
+if TYPE_CHECKING:
+    from mmetl.items.shape import Shape
 
 
 class Setting(BaseModel):
@@ -98,13 +101,40 @@ class ItemTransform:
 
     def run(self, job: Job) -> Made:
         """Compute what is new. Raises TaskError for an input that is no table, and for items that may not fail."""
+        over = self._over(job)
+        from mmetl.cache.tables import read_table
+        from mmetl.items.calls import Caller
+        from mmetl.items.run import Failures, ItemRun, in_order
+
+        stopped = threading.Event()
+        job.on_cancel(stopped.set)
+        given = {a: read_table(t).read_all() for a, t in over.others.items()}
+        failures = Failures(job.params.on_error == "quarantine", job.params.max_fraction)
+        with ExitStack() as closing:
+            caller = Caller(job, self.prepare(job, closing), self.items, over.shape.made, given, stopped.is_set)
+            run = ItemRun(job, self.items, over.table, over.shape, over.basis, failures)
+            return run.run(in_order(caller))
+
+    def estimate(self, job: Job) -> Mapping[str, float]:
+        """Return how many items a run would find added, changed and so on, and compute; nothing is computed.
+
+        Of the input only the parts that changed are read.
+
+        Raises:
+            TaskError: where a run would fail before it began.
+        """
+        over = self._over(job)
+        from mmetl.items.plan import plan_items
+
+        plan = plan_items(over.table, over.shape, over.basis, job.earlier, job.parts)
+        return {k: n for k, n in plan.counts.items() if n} | {"computed": plan.to_compute}
+
+    def _over(self, job: Job) -> _Over:
+        """Return what the task is done over. Raises TaskError for an input that does not fit."""
         frugal()
         require(*self._extra)
         from mmetl.cache.fingerprints import combine
-        from mmetl.cache.tables import read_table
         from mmetl.contracts.artifact import encode
-        from mmetl.items.calls import Caller
-        from mmetl.items.run import Failures, ItemRun, in_order
         from mmetl.items.shape import Beside, shape_of
         from mmetl.utils.hashing import xxh3_hex
 
@@ -120,13 +150,16 @@ class ItemTransform:
         further = {a: xxh3_hex(t.manifest.to_json().encode()) for a, t in others.items()}
         recipe = job.earlier.recipe if job.earlier else ""
         basis = Basis(combine([recipe, encode([read, made, further]), *files]), combine(shape.output.names))
-        stopped = threading.Event()
-        job.on_cancel(stopped.set)
-        given = {a: read_table(t).read_all() for a, t in others.items()}
-        failures = Failures(job.params.on_error == "quarantine", job.params.max_fraction)
-        with ExitStack() as closing:
-            caller = Caller(job, self.prepare(job, closing), self.items, shape.made, given, stopped.is_set)
-            return ItemRun(job, self.items, table, shape, basis, failures).run(in_order(caller))
+        return _Over(table, others, shape, basis)
+
+
+class _Over(NamedTuple):
+    """What a task is done over: the table of the items, further tables by alias, its columns, and what decides besides the items."""
+
+    table: Table
+    others: Mapping[str, Table]
+    shape: Shape
+    basis: Basis
 
 
 def _inputs(job: Job) -> tuple[Table, dict[str, Table]]:

@@ -34,7 +34,7 @@ class TaskRun(NamedTuple):
     size_bytes: int = 0
     seconds: float = 0.0
     error: str = ""
-    counts: Mapping[str, int] = MappingProxyType({})
+    counts: Mapping[str, float] = MappingProxyType({})
 
 
 class Run(NamedTuple):

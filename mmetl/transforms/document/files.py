@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -52,10 +53,24 @@ class Files:
     def run(self, job: Job) -> Made:
         """List the files. Raises TaskError if one vanished, or the task has another key than the path."""
         frugal()
+        from mmetl.items.source import keep_listing
+
+        listed, size_bytes = self._listed(job)
+        return keep_listing(job, listed, size_bytes, _schema(), lambda rows: _typed(job, rows))
+
+    def estimate(self, job: Job) -> Mapping[str, float]:
+        """Return how many files a run would find added, changed, removed; their content is not looked at again."""
+        frugal()
+        from mmetl.items.source import estimate_listing
+
+        listed, size_bytes = self._listed(job)
+        return estimate_listing(job, listed, size_bytes, _schema())
+
+    def _listed(self, job: Job) -> tuple[pa.Table, int]:
+        """Return the files, sorted by path, and their bytes together."""
         import pyarrow as pa
 
         from mmetl.cache.listing import matches
-        from mmetl.items.source import keep_listing
 
         if job.key and tuple(job.key) != ("path",):
             raise TaskError("`key` is not 'path'", help="leave it out: a file is named by its path")
@@ -75,9 +90,7 @@ class Files:
                 "fingerprint": pa.array([found[p][1] for p in paths], pa.string()),
             }
         )
-        return keep_listing(
-            job, listed_rows, sum(s for s, _ in found.values()), _schema(), lambda rows: _typed(job, rows)
-        )
+        return listed_rows, sum(size for size, _ in found.values())
 
 
 def _schema() -> pa.Schema:
