@@ -8,6 +8,7 @@ import pytest
 
 ITEMS = 10_000
 TASKS = {
+    "document.clean": ["clean: {transform: document.clean, inputs: [texts], params: {form: NFKC, hyphens: true}}"],
     "document.redact": ["redact: {transform: document.redact, inputs: [texts]}"],
 }
 
