@@ -15,7 +15,7 @@ from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.python_files import listing_fingerprint, python_files
 from mmetl.cache.store import Store
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.utils.hashing import fingerprint_json, xxh3_hex
+from mmetl.utils.hashing import fingerprint_json, to_json, xxh3_hex
 from mmetl.utils.time import now_ms
 
 PLAN_FORMAT = 1
@@ -78,11 +78,11 @@ def save_plan(
     db.execute("delete from plan_tasks where plan = ?", (plan.key,))
     db.executemany(
         "insert into plan_tasks values (?, ?, ?)",
-        [(plan.key, task, json.dumps(detail._asdict(), default=dict)) for task, detail in details.items()],
+        [(plan.key, task, to_json(detail._asdict())) for task, detail in details.items()],
     )
     db.executemany(
         "insert or ignore into recipes values (?, ?)",
-        [(fingerprint, json.dumps(recipe)) for fingerprint, recipe in recipes.items()],
+        [(fingerprint, to_json(recipe)) for fingerprint, recipe in recipes.items()],
     )
 
 

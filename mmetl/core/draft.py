@@ -5,6 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -38,6 +40,11 @@ class Draft:
     after: list[str] = field(default_factory=list)
     whole: dict[str, str] = field(default_factory=dict)
     related: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def params_json(self) -> dict[str, Any]:
+        """The params with their defaults, as JSON values."""
+        return self.params.model_dump(mode="json")
 
     @property
     def tables(self) -> list[str]:

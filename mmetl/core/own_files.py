@@ -19,6 +19,7 @@ class OwnFiles:
 
     def __init__(self, root: Path, files: Iterable[str]) -> None:
         self.root = root
+        self._folders: dict[str, str] = {}  # as written -> where it is
         self._places = {self._place(path) for path in (*PROJECT_FILES, *files)}
 
     def __contains__(self, path: str) -> bool:
@@ -26,5 +27,7 @@ class OwnFiles:
         return self._place(path) in self._places
 
     def _place(self, path: str) -> str:
-        folder, name = os.path.split(self.root / path)
-        return os.path.join(os.path.realpath(folder), name)
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(self.root / folder)
+        return os.path.join(self._folders[folder], name)

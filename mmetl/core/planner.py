@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from mmetl.core.own_files import OwnFiles
 from mmetl.core.registry import Registry, folders_on_path
 from mmetl.errors import ConfigError, MmetlError, ParamError, Problem, UsageError
 from mmetl.utils.env import Env
-from mmetl.utils.hashing import xxh3_hex
+from mmetl.utils.hashing import to_json, xxh3_hex
 from mmetl.utils.text import near, shown
 
 
@@ -102,8 +101,7 @@ class Planner:
         for name in order:
             draft = drafts[name]
             recipe = self._recipe(name, draft)
-            fingerprint = fingerprint_recipe(recipe)
-            recipes[fingerprint] = recipe
+            recipes[fingerprint := fingerprint_recipe(recipe)] = recipe
             nodes[name] = draft.node(name, fingerprint)
             details[name] = self._detail(draft)
         files = (*(self._relative(f) for f in self.loaded.files), *sorted(self.code_files))
@@ -339,8 +337,7 @@ class Planner:
     # --- recipes
 
     def _recipe(self, name: str, draft: Draft) -> dict[str, Any]:
-        params = draft.params.model_dump(mode="json")
-        params.update(draft.declared.recipe)
+        params = {**draft.params_json, **draft.declared.recipe}
         recipe: dict[str, Any] = {"transform": draft.spec.transform, "params": params}
         if draft.transform.version is not None:
             recipe["version"] = draft.transform.version
@@ -366,8 +363,7 @@ class Planner:
         return recipe
 
     def _detail(self, draft: Draft) -> TaskDetail:
-        spec = draft.spec
-        params = draft.params.model_dump(mode="json")
+        spec, params = draft.spec, draft.params_json
         return TaskDetail(
             transform=spec.transform,
             params=params,
@@ -384,7 +380,7 @@ class Planner:
             timeout_s=spec.timeout_s,
             tags=spec.tags,
             description=spec.description or "",
-            templated="{secret:" in json.dumps(params),
+            templated="{secret:" in to_json(params),
             whole=draft.whole,
             view=spec.materialize == "view",
             pool=spec.pool or "",

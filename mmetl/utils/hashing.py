@@ -7,6 +7,9 @@ from typing import Any
 
 import xxhash
 
+_PLAIN = json.JSONEncoder(default=dict)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
 
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 hexadecimal digits."""
@@ -20,9 +23,14 @@ def xxh3_hex(data: bytes) -> str:
     return xxhash.xxh3_128_hexdigest(data)
 
 
+def to_json(value: Any) -> str:
+    """Return JSON text, with mappings of any kind as objects. `json.dumps` makes an encoder for each call with options."""
+    return _PLAIN.encode(value)
+
+
 def canonical_json(value: Any) -> str:
     """Return JSON text that does not depend on the order in which keys were written."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 def fingerprint_json(domain: str, value: Any) -> str:
