@@ -45,12 +45,16 @@ def one_query(groups: Sequence[Group], params: ReadParams) -> tuple[str, list[st
         TaskError: where they differ, and the params do not ask for their union.
     """
     if params.schema_ == "same":
-        check_same([(file, group.words) for group in groups for file in group.files])
+        # What `types` decides may be of another type in each file.
+        decided = dict.fromkeys(params.types, "")
+        check_same(
+            [(file, {**g.words, **{n: "" for n in decided if n in g.words}}) for g in groups for file in g.files]
+        )
         types = dict(groups[0].types)
     else:
         check_case([(group.files[0], list(group.types)) for group in groups])
         types = union_of([group.types for group in groups])
-        types.update({n: t for n, t in params.types.items() if n in types})
+    types.update({n: t for n, t in params.types.items() if n in types})
     if len(groups) == 1:
         return f"select * from {groups[0].source}", list(types)
     return " union all ".join(_as(group, types) for group in groups), list(types)

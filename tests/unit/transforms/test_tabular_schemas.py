@@ -134,6 +134,52 @@ def test_types_decide_in_a_union(bench: Any) -> None:
     assert bench.rows(made) == [{"v": 1.0}, {"v": 0.5}]
 
 
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "csv"])
+def test_types_decide_where_files_disagree(bench: Any, kind: str) -> None:
+    """As for CSV, whose columns have no type of their own: the declared one holds for all files."""
+    days = [pa.array(["2024-01-02"]), pa.array([dt.date(2024, 1, 3)]), pa.array([dt.datetime(2024, 1, 4)])]
+    amounts = [pa.array([1], pa.int32()), pa.array(["2.50"]), pa.array([0.25])]
+    for number, (day, amount) in enumerate(zip(days, amounts, strict=True)):
+        table = pa.table({"n": [number], "day": day, "amount": amount})
+        if kind == "csv":
+            row = ",".join(str(v) for v in table.to_pylist()[0].values())
+            bench.file(f"{number}.csv", f"n,day,amount\n{row}\n")
+        else:
+            _write(table, bench.root / f"{number}.{kind}", kind)
+    made = bench.run(READ, {"path": f"*.{kind}", "types": {"day": "DATE", "amount": "DECIMAL(10,2)"}})
+    assert [(c.name, c.type) for c in made.manifest.columns][1:] == [
+        ("day", "date32[day]"),
+        ("amount", "decimal128(10, 2)"),
+    ]
+    assert [(r["day"].day, r["amount"]) for r in bench.rows(made)] == [
+        (2, Decimal("1.00")),
+        (3, Decimal("2.50")),
+        (4, Decimal("0.25")),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_types_of_other_columns_still_count(bench: Any, kind: str) -> None:
+    """A type for one column says nothing of the others, or of columns that are missing."""
+    _write(pa.table({"a": [1], "b": [1]}), bench.root / f"0.{kind}", kind)
+    _write(pa.table({"a": ["1"], "b": ["1"]}), bench.root / f"1.{kind}", kind)
+    _write(pa.table({"b": [2]}), bench.root / f"2.{kind}", kind)
+    with pytest.raises(TaskError) as caught:
+        bench.run(READ, {"path": f"*.{kind}", "types": {"a": "BIGINT"}})
+    assert "'b' is string, not int64" in str(caught.value)
+    assert "without 'a'" in str(caught.value)
+    assert "'a' is" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_value_that_does_not_fit_the_declared_type(bench: Any, kind: str) -> None:
+    """Is an error, in whichever file it is."""
+    _write(pa.table({"a": [1]}), bench.root / f"0.{kind}", kind)
+    _write(pa.table({"a": ["one"]}), bench.root / f"1.{kind}", kind)
+    with pytest.raises(TaskError, match="one"):
+        bench.run(READ, {"path": f"*.{kind}", "types": {"a": "BIGINT"}})
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_columns_of_two_files_that_differ_in_case(bench: Any, kind: str) -> None:
     for number, name in enumerate(["id", "Id"]):
