@@ -58,7 +58,12 @@ def load_plan(store: Store, key: str, files: FileCache, env: Mapping[str, str]) 
         or any(listing_fingerprint(python_files(files.root, d)) != f for d, f in checks.get("listings", {}).items())
     ):
         return None
-    body = json.loads(found[0][1])
+    return plan_of(key, found[0][1])
+
+
+def plan_of(key: str, text: str) -> Plan:
+    """Return the plan that is kept as a text."""
+    body = json.loads(text)
     return Plan(key, body["pipeline"], {row[0]: TaskNode._make(row) for row in body["tasks"]})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,6 +14,7 @@ from mmetl.config.schema import TaskSpec
 from mmetl.contracts.artifact import Fingerprint
 from mmetl.contracts.plan import TaskNode
 from mmetl.contracts.transform import Declaration, Transform
+from mmetl.core.clashes import Writes
 
 
 @dataclass
@@ -52,6 +52,11 @@ class Draft:
         read = [t for alias in sorted(self.inputs) for t in self.families.get(alias, [self.inputs[alias]])]
         return [*read, *(t for t in dict.fromkeys(self.related.values()) if t not in read)]
 
+    @property
+    def writes(self) -> Writes:
+        """What it writes."""
+        return Writes(self.outputs, self.folder)
+
     def node(self, name: str, recipe: Fingerprint) -> TaskNode:
         """Return what deciding needs of the task."""
         paths = list(dict.fromkeys((*self.sources, *self.extra)))
@@ -69,18 +74,3 @@ class Draft:
             self.folder,
             self.declared.kept,
         )
-
-
-def folder_clashes(drafts: Mapping[str, Draft]) -> Iterator[tuple[str, str, str]]:
-    """Yield (folder, one task, the other) where another task writes into an output folder, once for each folder's task."""
-    written: dict[str, str] = {}
-    for name, draft in drafts.items():
-        written.update((p, name) for p in draft.outputs)
-    for name, draft in drafts.items():
-        if not draft.folder:
-            continue
-        for path, other in written.items():
-            if other != name and (path.startswith(draft.folder) or draft.folder.startswith(f"{path.rstrip('/')}/")):
-                yield min(path, draft.folder, key=len), other, name
-                break
-        written.setdefault(draft.folder, name)

@@ -22,8 +22,9 @@ from mmetl.config.secrets import looks_secret
 from mmetl.contracts.plan import TaskDetail, TaskNode
 from mmetl.contracts.transform import Scope, Transform
 from mmetl.core.calls import wrong_calls
+from mmetl.core.clashes import clashes, own_path
 from mmetl.core.dag import CycleError, topological_sort
-from mmetl.core.draft import Draft, folder_clashes
+from mmetl.core.draft import Draft
 from mmetl.core.expected import related_tasks
 from mmetl.core.namesakes import Namesakes
 from mmetl.core.own_files import OwnFiles
@@ -275,6 +276,10 @@ class Planner:
             )
         return clean
 
+    def where_written(self, task: str, path: str) -> Any:
+        """Return the position of an output of a task, or of its output folder."""
+        return self._where(self._place(task, path, "path" if path.endswith("/") else "outputs"))
+
     # --- all tasks together
 
     def _refuse_own_files(self, drafts: Mapping[str, Draft], own: OwnFiles) -> None:
@@ -285,22 +290,12 @@ class Planner:
 
     def _match_files(self, drafts: Mapping[str, Draft]) -> None:
         """Make a task depend on those that write the files which it reads, as in Make."""
-        producers: dict[str, str] = {}
-        for name, draft in drafts.items():
-            for path in draft.outputs:
-                if producers.setdefault(path, name) != name:
-                    self.problems.append(
-                        Problem(
-                            f"tasks '{producers[path]}' and '{name}' both write '{path}'",
-                            self._where(self._place(name, path, "outputs")),
-                            "give each its own file",
-                        )
-                    )
+        writes = {name: draft.writes for name, draft in drafts.items()}
+        producers = {path: name for name, w in reversed(writes.items()) for path in w.outputs}
+        for clash in clashes(writes):
+            where = self.where_written(clash.other, own_path(writes[clash.other], clash))
+            self.problems.append(clash.problem(where, "tasks "))
         folders = {draft.folder: name for name, draft in drafts.items() if draft.folder}
-        for path, one, other in folder_clashes(drafts):
-            what = f"tasks '{one}' and '{other}' both write into '{path}'"
-            where = self._where(self._place(other, drafts[other].folder, "path"))
-            self.problems.append(Problem(what, where, "give each its own folder"))
         for name, draft in drafts.items():
             needed = dict.fromkeys(m for t in draft.spec.depends_on for m in self._families.get(t, [t]))
             for path in (*draft.sources, *draft.extra):

@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from mmetl.cache.fingerprints import FileCache, is_racy
 from mmetl.cache.layout import STATE_DIR, part_path
 from mmetl.cache.listing import list_files
-from mmetl.cache.plans import checks_of, load_details, load_plan, plan_key, relative, save_plan
+from mmetl.cache.plans import checks_of, load_details, load_plan, plan_key, plan_of, relative, save_plan
 from mmetl.cache.stat_cache import known_files
 from mmetl.cache.store import Store
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.plan import NOTHING, Plan, TaskDetail
+from mmetl.core.clashes import between, clashes, own_path, writes_of
 from mmetl.core.decide import NO_LISTS, RECORD_COLUMNS, Decision, Facts, Lists, Record, decide_all, observe
 from mmetl.core.leftovers import find_leftovers
 from mmetl.core.reasons import Kind
 from mmetl.core.settings import Settings, kept_settings, names_root, read_settings
-from mmetl.errors import ConfigError, Problem, UsageError
+from mmetl.errors import ConfigError, Problem, UsageError, Where
 from mmetl.observability.attempts import attempts
 from mmetl.utils.garbage import collection_paused
 from mmetl.utils.text import near, shown, why_not
@@ -162,9 +163,11 @@ class Project:
 
         begun_ns = time.time_ns()
         loaded = load_pipeline(path, root=self.root, variables=variables, env=self.env)
-        compiled = Planner(loaded, self.root, Env(self.env)).compile()
+        planner = Planner(loaded, self.root, Env(self.env))
+        compiled = planner.compile()
         self._refuse_namesake(compiled.pipeline, path)
         plan = Plan(key, compiled.pipeline, compiled.nodes)
+        self._refuse_writers(plan, planner.where_written)
         checks = checks_of(self.files, compiled.files, compiled.env)
         checks["racy"] = any(self._written_since(p, begun_ns) for p in checks["files"])
         checks["listings"] = dict(compiled.listings)
@@ -193,6 +196,39 @@ class Project:
                     f"two files of this project call their pipeline '{name}': {other} and {relative(self.root, path)}"
                 )
                 raise ConfigError([Problem(what, None, "give one of them another name")])
+
+    def _refuse_writers(self, compiled: Plan, where: Callable[[str, str], Where]) -> None:
+        """Refuse to write what a task of another pipeline writes, as far as kept plans tell.
+
+        A pipeline that was not planned yet is compared when it is.
+        """
+        own = writes_of(compiled)
+        rows = self.store.rows(
+            "select key, json_extract(checks, '$.path'), body from plans where json_extract(body, '$.pipeline') <> ?",
+            (compiled.pipeline,),
+        )
+        for key, path, body in rows if own else ():
+            if between(own, writes_of(plan_of(key, body))) and (self.root / path).exists():
+                # Its YAML may say otherwise by now.
+                plan = load_plan(self.store, key, self.files, self.env) or self._planned(self.root / path)
+                problems = [
+                    clash.problem(where(name.partition(":")[2], own_path(own[name], clash)))
+                    for name, clash in between(own, writes_of(plan) if plan else {})
+                ]
+                if problems:
+                    raise ConfigError(problems)
+
+    def _planned(self, path: Path) -> Plan | None:
+        """Plan a pipeline for a look at it: nothing is kept; None if it is invalid."""
+        from mmetl.config.loader import load_pipeline
+        from mmetl.core.planner import Planner
+        from mmetl.utils.env import Env
+
+        try:
+            made = Planner(load_pipeline(path, root=self.root, env=self.env), self.root, Env(self.env)).compile()
+        except ConfigError:
+            return None
+        return Plan("", made.pipeline, made.nodes)
 
     def details(self, plan: Plan, tasks: Iterable[str]) -> dict[str, TaskDetail]:
         """Return what running some tasks of a plan needs."""
@@ -258,21 +294,13 @@ class Project:
         return manifest, paths
 
     def refuse_clashes(self) -> None:
-        """Refuse two pipelines of the project that write one file.
+        """Refuse two pipelines of the project that write one file, or into each other's output folders.
 
         Raises:
             ConfigError: naming both tasks of each clash.
         """
-        writers: dict[str, str] = {}
-        problems = []
-        for plan in (self.plan(p) for p in self.pipeline_files()):
-            for node in plan.tasks.values():
-                name = f"{plan.pipeline}:{node.name}"
-                for path in node.outputs:
-                    other = writers.setdefault(path, name)
-                    if other != name:
-                        problems.append(
-                            Problem(f"'{other}' and '{name}' both write '{path}'", None, "give each its own")
-                        )
+        plans = [self.plan(p) for p in self.pipeline_files()]
+        writers = {name: writes for plan in plans for name, writes in writes_of(plan).items()}
+        problems = [clash.problem() for clash in clashes(writers)]
         if problems:
             raise ConfigError(problems)

@@ -298,14 +298,73 @@ def test_two_files_with_one_name(project: Project) -> None:
 
 
 def test_two_pipelines_that_write_one_file(project: Project) -> None:
-    """`validate` without a name looks over the whole project."""
+    """Whichever is planned second is refused, in `validate` and in a run, and the other one is not."""
     project.write("pipelines/q.yaml", project.read("pipeline.yaml").replace("name: p", "name: q"))
+    told = [
+        "'p:first' and 'q:first' both write 'out/first.txt'",
+        "'p:second' and 'q:second' both write 'out/second.txt'",
+    ]
     done = project.fast("validate")
     assert done.code == 3
-    assert done.err == (
-        "error: 'p:first' and 'q:first' both write 'out/first.txt'\nhelp: give each its own\n\n"
-        "error: 'p:second' and 'q:second' both write 'out/second.txt'\nhelp: give each its own\n"
-    )
+    assert [line.partition("error: ")[2] for line in done.err.splitlines() if "error: " in line] == told
+    assert "pipelines/q.yaml:6:113: error:" in done.err
+    assert project.fast("run", "pipelines/q.yaml").code == 3
+    assert project.fast("run", "pipeline.yaml").code == 0
+    project.write("pipelines/q.yaml", project.read("pipelines/q.yaml").replace("out/", "out/q/"))
+    assert project.fast("validate").code == 0
+
+
+FOLDERS = """\
+version: 1
+name: {name}
+tasks:
+  rows: {{transform: tabular.sql, params: {{sql: "select 1 as a, 2 as b"}}}}
+  write: {{transform: tabular.write, inputs: [rows], params: {{{params}}}}}
+"""
+CLASHES = {
+    "one folder": ("path: out/x, partition_by: [a]", "path: out/x/, partition_by: [b]", "out/x/"),
+    "inside of the other's": ("path: out/x, partition_by: [a]", "path: out/x/y, partition_by: [a]", "out/x/"),
+    "around the other's": ("path: out/x/y, partition_by: [a]", "path: out/x, partition_by: [a]", "out/x/"),
+    "a file in a folder": ("path: out/x, partition_by: [a]", "path: out/x/a.csv", "out/x/"),
+    "a folder around a file": ("path: out/x/a.csv", "path: out/x, partition_by: [a]", "out/x/"),
+    "a folder where a file is": ("path: out/x.csv", "path: out/x.csv/y, partition_by: [a]", "out/x.csv/"),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "path"), CLASHES.values(), ids=CLASHES.keys())
+def test_two_pipelines_that_write_into_one_folder(empty: Project, one: str, other: str, path: str) -> None:
+    """An output folder is its task's alone, and what it no longer writes there is removed: nobody else may."""
+    empty.write("p.yaml", FOLDERS.format(name="p", params=one))
+    empty.write("q.yaml", FOLDERS.format(name="q", params=other))
+    assert empty.fast("run", "p.yaml").code == 0
+    before = {f: f.read_bytes() for f in (empty.root / "out").rglob("*") if f.is_file()}
+    for command in ("run", "dry-run", "validate"):
+        done = empty.fast(command, "q.yaml")
+        assert (done.code, "q.yaml:5:" in done.err) == (3, True)
+        names = sorted(["'p:write'", "'q:write'"], key=done.err.index)
+        assert f"error: {' and '.join(names)} both write into '{path}'" in done.err
+    assert {f: f.read_bytes() for f in (empty.root / "out").rglob("*") if f.is_file()} == before
+    assert empty.fast("run", "p.yaml").code == 0
+
+
+def test_a_clash_that_was_taken_back(empty: Project) -> None:
+    """What the other pipeline wrote when it was planned last does not count, but what its YAML says."""
+    empty.write("p.yaml", FOLDERS.format(name="p", params="path: out/x, partition_by: [a]"))
+    empty.write("q.yaml", FOLDERS.format(name="q", params="path: out/x, partition_by: [b]"))
+    assert empty.fast("run", "p.yaml").code == 0
+    assert empty.fast("run", "q.yaml").code == 3
+    empty.write("p.yaml", FOLDERS.format(name="p", params="path: out/z, partition_by: [a]"))
+    assert empty.fast("run", "q.yaml").code == 0
+    assert empty.fast("run", "p.yaml").code == 0
+
+
+def test_folders_that_begin_alike(empty: Project) -> None:
+    """`out/x` and `out/xy` are two."""
+    empty.write("p.yaml", FOLDERS.format(name="p", params="path: out/x, partition_by: [a]"))
+    empty.write("q.yaml", FOLDERS.format(name="q", params="path: out/xy, partition_by: [a]"))
+    assert empty.fast("run", "p.yaml").code == 0
+    assert empty.fast("run", "q.yaml").code == 0
+    assert empty.fast("validate").code == 0
 
 
 WRONG = """\
