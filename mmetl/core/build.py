@@ -28,7 +28,7 @@ from mmetl.contracts.plan import Plan, TaskNode
 from mmetl.core.decide import FRESH, Decision, observe
 from mmetl.core.keep import clean_task, forget_task, locked
 from mmetl.core.options import RunOptions
-from mmetl.core.pools import Pools
+from mmetl.core.pools import Gates, Pools
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
 from mmetl.core.session import CUTOFF, Session, artifact_name
@@ -177,7 +177,12 @@ class Action(BaseAction):  # type: ignore[misc]
         return f"mmetl {self.plan.pipeline}:{self.node.name}"
 
     def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:  # noqa: ARG002
-        """Run the task; return doit's word for a failure."""
+        """Run the task, when its pool has room; return doit's word for a failure."""
+        gates = self.session.gates.get(self.plan.pipeline)
+        with gates.entered(self.node.name) if gates else contextlib.nullcontext():
+            return self._execute()
+
+    def _execute(self) -> TaskFailed | None:
         session, plan, node = self.session, self.plan, self.node
         asked = session.last_decision(plan, node)
         began = begin(session, plan)
@@ -297,6 +302,7 @@ def task_pipelines() -> Iterator[Any]:
         for plan in plans:
             observe(plan.tasks.values(), session.facts_of(plan))
             details = project.details(plan, plan.tasks)
+            session.gates[plan.pipeline] = Gates(details)
             yield Task(
                 plan.pipeline,
                 None,

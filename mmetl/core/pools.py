@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+
+from mmetl.contracts.plan import TaskDetail
 
 
 class Pools:
@@ -34,3 +38,23 @@ class Pools:
         if task in self._inside:
             self._inside.remove(task)
             self._free[self._pool_of[task]] += 1
+
+
+class Gates:
+    """Pools for threads that have been given their tasks already: one whose pool is full waits.
+
+    That is all that can be done in a plain `doit run -n`, whose runner is doit's own: a thread that waits does nothing else.
+
+    Args:
+        details: task -> its detail.
+    """
+
+    def __init__(self, details: Mapping[str, TaskDetail]) -> None:
+        pools = {d.pool: threading.Semaphore(d.pool_size) for d in details.values() if d.pool}
+        self._gates = {task: pools[d.pool] for task, d in details.items() if d.pool}
+
+    @contextlib.contextmanager
+    def entered(self, task: str) -> Iterator[None]:
+        """Hold a place in the pool of a task, if it has one, while the block runs."""
+        with self._gates.get(task, contextlib.nullcontext()):
+            yield

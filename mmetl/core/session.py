@@ -13,6 +13,7 @@ from mmetl.core.decide import FRESH, Decision, Facts, decide, look_again
 from mmetl.core.executor import Executor
 from mmetl.core.options import RunOptions
 from mmetl.core.outcomes import never_ran
+from mmetl.core.pools import Gates
 from mmetl.core.project import Project
 from mmetl.observability.runs import TaskRun
 
@@ -38,6 +39,7 @@ class Session:
     Attributes:
         chosen: pipeline -> tasks that a plain doit run was asked for, with what they need; None: nobody has told.
         set_out: pipeline -> tasks that it set out to do.
+        gates: pipeline -> its pools, where doit's own runner hands out the tasks.
         unready: (pipeline, task) -> error, for tasks that doit refused before their action: an input is missing.
     """
 
@@ -48,6 +50,7 @@ class Session:
         self.facts: dict[str, Facts] = {}
         self.chosen: dict[str, list[str]] | None = None
         self.set_out: dict[str, list[str]] = {}
+        self.gates: dict[str, Gates] = {}
         self.unready: dict[tuple[str, str], str] = {}
         self._decided: dict[tuple[str, str], Decision] = {}
         self.guard = threading.RLock()  # doit decides in the main thread while others run tasks

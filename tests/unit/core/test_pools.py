@@ -41,6 +41,30 @@ def test_no_more_than_the_pool_lets_in(empty: Project, size: int, limit: int) ->
     assert set(empty.run("--jobs", "4").values()) == {"fresh"}
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_plain_doit_run_holds_the_limit(empty: Project, size: int) -> None:
+    """Its runner is doit's own, which knows no pools: our action waits for its turn."""
+    names, free = list("abcde"), list("vw")
+    empty.write("steps.py", STEPS)
+    empty.tasks("".join(TASK.format(n, "gpu") for n in names) + "".join(FREE.format(n) for n in free))
+    empty.edit("pipeline.yaml", "tasks:", f"pools: {{gpu: {size}}}\ntasks:")
+    done = empty.doit("run", "-n", "4")
+    assert done.code == 0, done.err
+    assert most_at_once(empty, names) <= size
+    assert most_at_once(empty, names + free) > size
+    assert set(empty.run().values()) == {"fresh"}
+
+
+def test_a_failure_gives_its_place_back_to_doit(empty: Project) -> None:
+    empty.tasks(
+        "".join(f"  t{n}: {{transform: shell.run, pool: api, params: {{command: 'exit {n % 2}'}}}}\n" for n in range(6))
+    )
+    empty.edit("pipeline.yaml", "tasks:", "pools: {api: 1}\ntasks:")
+    assert empty.doit("run", "-n", "3", "--continue").code != 0
+    outcomes = empty.fast("status", "--json").outcomes()
+    assert sorted(outcomes.values()) == ["failed"] * 3 + ["ran"] * 3
+
+
 def test_others_go_on(empty: Project) -> None:
     """A full pool holds back its own tasks only: the other thread takes what needs no pool."""
     empty.write("steps.py", STEPS)
