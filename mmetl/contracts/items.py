@@ -16,7 +16,16 @@ Types = Mapping[str, Any] | Callable[[Any], Mapping[str, Any]]
 
 
 class BusyError(Exception):
-    """What a transform raises when a service may answer later: the batch is tried again."""
+    """What a transform raises when a service may answer later: the batch is tried again.
+
+    Args:
+        said: what the service said.
+        after_s: for how many seconds it wants to be left alone, at least.
+    """
+
+    def __init__(self, said: str, after_s: float = 0.0) -> None:
+        super().__init__(said)
+        self.after_s = after_s
 
 
 @dataclass(frozen=True)

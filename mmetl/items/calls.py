@@ -125,7 +125,7 @@ class Caller:
                         help="what is finished is kept; run again when the service answers",
                     ) from error
                 self._job.log.write(f"attempt {n + 1} failed: {type(error).__name__}: {error}\n")
-                self._wait(min(RETRY_DELAY_S * 2**n, RETRY_LIMIT_S))
+                self._wait(max(min(RETRY_DELAY_S * 2**n, RETRY_LIMIT_S), getattr(error, "after_s", 0.0)))
         raise AssertionError
 
     def _wait(self, seconds: float) -> None:

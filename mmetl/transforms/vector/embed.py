@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,7 @@ from mmetl.items.transform import ItemTransform
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mmetl.transforms.vector.providers import Embedder
+    from mmetl.transforms.vector.numbers import Vectors
 
 OFFLINE_DIMENSIONS = 256
 OFFLINE_SIZES = (64, 128, 256)
@@ -48,6 +49,7 @@ class EmbedParams(BaseModel):
     function: str | None = Field(
         None, description="function: `module:function`, from a list of texts to an array (texts, dimensions)"
     )
+    timeout_s: float = Field(60.0, gt=0, description="service: seconds of silence after which it is asked again")
     batch_size: int | None = Field(
         None, ge=1, le=65536, description="texts of a call; default 2048 for `offline`, else 128"
     )
@@ -58,7 +60,7 @@ class EmbedParams(BaseModel):
         return self.dimensions or OFFLINE_DIMENSIONS
 
 
-NOT_OF_THE_MODEL = ("api_key", "batch_size", "per_minute")
+NOT_OF_THE_MODEL = ("api_key", "batch_size", "per_minute", "timeout_s")
 PACKAGES = {
     "offline": ("wordllama",),
     "folder": ("sentence-transformers",),
@@ -73,45 +75,54 @@ def vector_type(dimensions: int) -> str:
     return f"fixed_size_list<element: float not null>[{dimensions}]"
 
 
-def embedder(params: EmbedParams, functions: Mapping[str, Callable[..., Any]]) -> Embedder:
-    """Return what makes vectors of texts: of length 1 where `normalize` says so, not otherwise looked at.
+def embedder(
+    params: EmbedParams, functions: Mapping[str, Callable[..., Any]], stopped: threading.Event | None = None
+) -> Callable[[Sequence[str]], tuple[Vectors, list[str | None]]]:
+    """Return what makes vectors of texts, and says of each what is wrong with it.
 
     Args:
         params: of the task.
         functions: `module:function` -> the project's function.
+        stopped: set when the run is interrupted.
 
     Raises:
         MissingError: if the provider's package is not installed.
     """
-    import numpy as np
+    from mmetl.transforms.vector.numbers import as_vectors, judged, unit
 
+    embed = _provider(params, functions, stopped or threading.Event())
+
+    def embedded(texts: Sequence[str]) -> tuple[Vectors, list[str | None]]:
+        try:
+            vectors, errors = as_vectors(embed(texts), len(texts), params.size)
+        except ValueError as error:
+            raise TaskError(str(error), help="set `dimensions` to what the model makes") from error
+        if params.normalize:
+            vectors = unit(vectors)
+        return vectors, judged(vectors, errors)
+
+    return embedded
+
+
+def _provider(
+    params: EmbedParams, functions: Mapping[str, Callable[..., Any]], stopped: threading.Event
+) -> Callable[[Sequence[str]], Any]:
+    """Return what makes, of a list of texts, what are hopefully their vectors."""
     from mmetl.transforms.vector import providers
 
     if params.provider == "offline":
-        embed = providers.offline(params.size)
-    elif params.provider == "folder":
-        embed = providers.local(str(params.folder))
-    elif params.provider == "service":
-        asked = params.size if params.send_dimensions else None
-        embed = providers.Service(params.base_url, str(params.model), params.api_key, asked, params.per_minute)
-    else:
+        return providers.offline(params.size)
+    if params.provider == "folder":
+        return providers.local(str(params.folder))
+    if params.provider == "function":
         own = functions[str(params.function)]
-        embed = lambda texts: np.asarray(own(list(texts)), np.float32)  # noqa: E731
+        return lambda texts: own(list(texts))
+    from mmetl.transforms.vector.service import Service
 
-    def normalized(texts: Sequence[str]) -> Any:
-        vectors = embed(texts)
-        if vectors.ndim != 2 or vectors.shape != (len(texts), params.size):
-            shape = " x ".join(str(n) for n in vectors.shape)
-            raise TaskError(
-                f"the embedder returned {shape} numbers for {len(texts)} texts of {params.size} dimensions",
-                help="set `dimensions` to what the model makes",
-            )
-        if not params.normalize:
-            return vectors
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.divide(vectors, lengths, out=vectors.copy(), where=(lengths > 0) & np.isfinite(lengths))
-
-    return normalized
+    asked = params.size if params.send_dimensions else None
+    return Service(
+        params.base_url, str(params.model), params.api_key, asked, params.per_minute, params.timeout_s, stopped
+    )
 
 
 class Embed(ItemTransform):
@@ -142,15 +153,20 @@ class Embed(ItemTransform):
     def prepare(self, job: Job, closing: ExitStack) -> Callable[..., Any]:  # noqa: ARG002  it has nothing to close
         """Return the function of a batch."""
         params: EmbedParams = job.params
-        embed = embedder(params, job.functions)
+        stopped = threading.Event()
+        job.on_cancel(stopped.set)
+        embed = embedder(params, job.functions, stopped)
 
         def embedded(batch: pa.RecordBatch) -> dict[str, Any]:
             return _embedded(batch, params, embed)
 
+        embedded.__name__ = self.name  # what messages call it
         return embedded
 
 
-def _embedded(batch: pa.RecordBatch, params: EmbedParams, embed: Embedder) -> dict[str, Any]:
+def _embedded(
+    batch: pa.RecordBatch, params: EmbedParams, embed: Callable[[Sequence[str]], tuple[Vectors, list[str | None]]]
+) -> dict[str, Any]:
     """Return the vectors of a batch, and why a text has none. A vector that searches could not use is never made."""
     import numpy as np
     import pyarrow as pa
@@ -160,17 +176,13 @@ def _embedded(batch: pa.RecordBatch, params: EmbedParams, embed: Embedder) -> di
     at = [i for i, e in enumerate(errors) if e is None]
     vectors = np.zeros((len(texts), params.size), np.float32)
     if at:
-        vectors[at] = embed([texts[i] for i in at])
-    finite = np.asarray(np.isfinite(vectors).all(axis=1))
-    zero = ~np.asarray(vectors.any(axis=1))
-    for i in at:
-        if not finite[i]:
-            errors[i] = "its vector is not finite"
-        elif zero[i]:
-            errors[i] = "its vector is zero"
+        vectors[at], found = embed([texts[i] for i in at])
+        for i, error in zip(at, found, strict=True):
+            errors[i] = error
+    vectors[[i for i, e in enumerate(errors) if e is not None]] = 0
     kind = pa.list_(pa.field("element", pa.float32(), nullable=False), params.size)
-    flat = pa.array(np.where(finite[:, None], vectors, 0).ravel())
-    return {params.into: pa.FixedSizeListArray.from_arrays(flat, type=kind), "_error": pa.array(errors, pa.string())}
+    made = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=kind)
+    return {params.into: made, "_error": pa.array(errors, pa.string())}
 
 
 def _batch_rows(params: EmbedParams) -> int:
@@ -186,5 +198,5 @@ EMBED = Embed(
         batch_rows=_batch_rows,
     ),
     EmbedParams,
-    version=1,
+    version=2,
 )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -28,6 +25,20 @@ def lengths(texts):
     with open("embedded.txt", "a") as f:
         f.writelines(t + "\\n" for t in texts)
     return np.array([[len(t) * SCALE, 1.0, t.count("z") * float("inf") if "z" in t else 2.0] for t in texts])
+
+
+BAD = {"null": None, "hole": [1, None, 2], "nan": [1, float("nan"), 2], "inf": [1, float("inf"), 2], "large": [1, 1e39, 2],
+       "zero": [0, 0, 0], "short": [1, 2], "long": [1, 2, 3, 4], "word": "abc", "flat": 1.0, "nested": [[1], [2], [3]]}
+
+
+def some_bad(texts):
+    return [BAD.get(t, [len(t), 1, 2]) for t in texts]
+
+
+def raising(texts):
+    if "zz" in texts:
+        raise RuntimeError("no zz")
+    return [[1, 2, 3]] * len(texts)
 
 
 def wrong(texts):
@@ -147,59 +158,71 @@ def test_params_are_checked_before_anything_runs(empty, params, error):
     assert error in done.err
 
 
-class Service(http.server.BaseHTTPRequestHandler):
-    """An OpenAI-compatible endpoint that is busy at first."""
-
-    asked: ClassVar[list[dict]] = []
-    busy = 1
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        type(self).asked.append({**body, "key": self.headers["Authorization"]})
-        if len(self.asked) <= self.busy:
-            self.send_response(429)
-            self.send_header("Retry-After", "0")
-            self.end_headers()
-            return
-        if self.headers["Authorization"] != "Bearer right":
-            self.send_response(401)
-            self.end_headers()
-            self.wfile.write(b'{"error": "no such key"}')
-            return
-        data = [{"index": i, "embedding": [len(t), 1.0, 0.5]} for i, t in enumerate(body["input"])]
-        answer = json.dumps({"data": data[::-1]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_):
-        """Say nothing."""
+WHY = {
+    "null": "it has no vector",
+    "hole": "its vector is not finite",
+    "nan": "its vector is not finite",
+    "inf": "its vector is not finite",
+    "large": "its vector is not finite",
+    "zero": "its vector is zero",
+    "short": "its vector has 2 numbers, not 3",
+    "long": "its vector has 4 numbers, not 3",
+    "word": "its vector is no list of numbers",
+    "flat": "its vector is no list of numbers",
+    "nested": "its vector is no list of numbers",
+}
 
 
-@pytest.fixture
-def service():
-    Service.asked = []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
+def aside(project):
+    """Return id -> why an item was set aside."""
+    shown = project.fast("quarantine", "show", "vectors", "--json").out
+    return {row["id"]: row["_error"] for row in map(json.loads, shown.splitlines())}
 
 
-SERVICE = 'provider: service, model: m, dimensions: 3, base_url: "{url}", api_key: "${{secret:KEY}}", batch_size: 2'
+@pytest.mark.parametrize("batch", [1, 4, 128])
+def test_vectors_of_a_function_that_no_search_could_use_are_set_aside(empty, batch):
+    texts = {0: "fine", **dict(enumerate(WHY, 1)), 50: "good"}
+    params = f'provider: function, function: "own:some_bad", dimensions: 3, batch_size: {batch}'
+    set_up(empty, f"{params}, on_error: quarantine, max_fraction: 1", texts)
+    if batch == 1:  # a vector of another size is the model's fault if there is no other one in its batch
+        assert task(empty)["error"].startswith("the embedder returned 1 x 2 numbers for 1 texts of 3 dimensions")
+        return
+    assert task(empty)["items"]["failed"] == len(WHY)
+    assert aside(empty) == {n: WHY[t] for n, t in texts.items() if t in WHY}
+    assert {n: v.round(3).tolist() for n, v in vectors(empty).items()} == {
+        0: [0.873, 0.218, 0.436],
+        50: [0.873, 0.218, 0.436],
+    }
+    empty.edit("pipeline.yaml", "on_error: quarantine", "on_error: fail")
+    assert task(empty, "--force")["error"].startswith("an item failed (id 1")
 
 
-def test_a_service_is_asked_in_batches_and_again_when_it_is_busy(empty, service):
-    set_up(empty, SERVICE.format(url=service))
-    assert task(empty, env={"KEY": "right"})["items"] == {"added": 3, "computed": 3}
-    assert [len(a["input"]) for a in Service.asked] == [2, 2, 1]
-    assert np.allclose(vectors(empty)[3], np.array([5, 1, 0.5]) / np.linalg.norm([5, 1, 0.5]))
-    assert not [p for p in empty.root.rglob("*") if p.is_file() and b"right" in p.read_bytes()], "the key is nowhere"
+def test_a_function_that_raises_fails_the_texts_that_it_raises_for(empty):
+    texts = {n: "zz" if n in {3, 8} else f"t{n}" for n in range(10)}
+    set_up(empty, 'provider: function, function: "own:raising", dimensions: 3, on_error: quarantine', texts)
+    assert task(empty)["items"]["failed"] == 2
+    assert aside(empty) == {3: "RuntimeError: no zz", 8: "RuntimeError: no zz"}
 
 
-def test_a_service_that_refuses_fails_the_task(empty, service):
-    Service.asked = [{}]
-    set_up(empty, SERVICE.format(url=service))
-    done = task(empty, env={"KEY": "wrong"})
-    assert done["error"].startswith(f'{service}/embeddings refused: HTTP 401: {{"error": "no such key"}}; see `model`')
+def test_the_offline_model_is_not_asked_for_texts_that_are_none(empty):
+    set_up(empty, "on_error: quarantine, max_fraction: 1", {1: "a cat", 2: " ", 3: "", 4: "\t"})
+    assert task(empty)["items"]["failed"] == 3
+    assert set(vectors(empty)) == {1}
+
+
+def test_tiny_and_large_vectors_get_the_length_one():
+    """Their squares are no numbers of 32 bits."""
+    from mmetl.transforms.vector.numbers import unit
+
+    found = unit(np.array([[3e-30, 4e-30], [3e30, 4e30], [3.0, 4.0], [0.0, 0.0]], np.float32))
+    assert np.allclose(found, [[0.6, 0.8]] * 3 + [[0, 0]])
+
+
+def test_ten_thousand_texts_and_one_edit(empty):
+    texts = {n: f"text {n}" for n in range(10_000)}
+    set_up(empty, 'provider: function, function: "own:lengths", dimensions: 3, batch_size: 1000', texts)
+    assert task(empty)["items"] == {"added": 10_000, "computed": 10_000}
+    embedded(empty)
+    save(empty, texts | {5000: "edited"})
+    assert task(empty)["items"] == {"changed": 1, "unchanged": 9_999, "computed": 1}
+    assert embedded(empty) == ["edited"]
