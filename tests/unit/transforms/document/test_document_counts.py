@@ -9,6 +9,9 @@ import pytest
 ITEMS = 10_000
 TASKS = {
     "document.clean": ["clean: {transform: document.clean, inputs: [texts], params: {form: NFKC, hyphens: true}}"],
+    "document.entities": [
+        "found: {transform: document.entities, inputs: [texts], params: {names: {PERSON: [Ada Lovelace]}}}"
+    ],
     "document.redact": ["redact: {transform: document.redact, inputs: [texts]}"],
 }
 
