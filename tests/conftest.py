@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from harness import HELPERS, STEPS, TASKS, Project
+from harness import HELPERS, STEPS, TASKS, Project, lacking
 
 
 @pytest.fixture
@@ -22,3 +23,10 @@ def project(empty: Project) -> Project:
     empty.write("helpers.py", HELPERS)
     empty.tasks(TASKS)
     return empty
+
+
+@pytest.fixture
+def tesseract() -> None:
+    """The program that reads words in pictures."""
+    if shutil.which("tesseract") is None:
+        lacking("tesseract is not installed: apt-get install tesseract-ocr")

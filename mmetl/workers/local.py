@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -124,6 +126,7 @@ class _Worker:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # a library that prints must not disturb `--json`
             stderr=subprocess.DEVNULL,
+            process_group=0,  # what it starts ends with it
         )
         theirs.close()
 
@@ -149,7 +152,9 @@ class _Worker:
         return f"the process that read it ended (exit code {code})"
 
     def end(self) -> None:
-        """Kill the process and wait for it."""
-        self._process.kill()
+        """Kill the process, with those that it has started, and wait for it."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._pipe.close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmetl.contracts.items import Items
-from mmetl.contracts.transform import Job
+from mmetl.contracts.transform import Declaration, Job, Scope
 from mmetl.items.transform import ItemTransform
 
 if TYPE_CHECKING:
@@ -31,10 +32,26 @@ class ParseParams(BaseModel):
     memory_mb: float = Field(
         2000.0, ge=200, description="memory in megabytes that the parser of a file may take, in a process of its own"
     )
+    ocr: Literal["none", "auto"] = Field(
+        "none",
+        description="auto: words in images, and in pages of PDF files that have no text, are read by tesseract (extra `ocr`)",
+    )
+    ocr_languages: tuple[str, ...] = Field(
+        ("eng",), min_length=1, description="languages of the pictures, as tesseract names them"
+    )
 
 
 class Parse(ItemTransform):
     """See the module. Texts are read in this process, all other formats in workers, which a crash costs one file."""
+
+    def declare(self, params: Any, scope: Scope) -> Declaration:
+        """Name the files of tesseract, where it is used: others may read otherwise. Raises MissingError where it is not installed."""
+        declared = super().declare(params, scope)
+        if params.ocr == "none":
+            return declared
+        from mmetl.transforms.document.parsers.ocr import ocr_files
+
+        return replace(declared, sources=ocr_files(params.ocr_languages))
 
     def prepare(self, job: Job, closing: ExitStack) -> Callable[[pa.RecordBatch], dict[str, Any]]:
         """Return the function of a batch."""
@@ -52,7 +69,8 @@ def _reader(params: ParseParams, workers: LocalWorkers) -> Callable[[pa.RecordBa
     from mmetl.transforms.document.parsed import Limits
     from mmetl.transforms.document.reading import FORMATS, MEGABYTE, read_document
 
-    limits = Limits(max_bytes=int(params.max_mb * MEGABYTE))
+    languages = "+".join(params.ocr_languages) if params.ocr == "auto" else ""
+    limits = Limits(max_bytes=int(params.max_mb * MEGABYTE), ocr=languages)
 
     def parsed(batch: pa.RecordBatch) -> dict[str, Any]:
         columns = (batch.column(n).to_pylist() for n in ("path", "media_type", "fingerprint"))
@@ -103,6 +121,6 @@ PARSE = Parse(
         batch_rows=256,
     ),
     ParseParams,
-    version=2,
-    packages=("kreuzberg", "pypdfium2", "selectolax"),
+    version=3,
+    packages=("kreuzberg", "pillow", "pypdfium2", "selectolax"),
 )

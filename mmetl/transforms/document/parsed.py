@@ -42,13 +42,17 @@ class Limits(NamedTuple):
         max_bytes: size of a file.
         max_unpacked_bytes: size of all members of a zip file (DOCX, PPTX, XLSX, EPUB), unpacked.
         max_ratio: how many times smaller packing may have made them; beyond it is what only a zip bomb needs.
-        max_pages: pages of a PDF file.
+        max_pages: pages of a PDF or TIFF file.
+        max_pixels: of an image, or of a page that is drawn for OCR.
+        ocr: languages in which pictures are read, as tesseract names them (`eng+deu`); empty: they are not read.
     """
 
     max_bytes: int = 50_000_000
     max_unpacked_bytes: int = 500_000_000
     max_ratio: float = 200.0
     max_pages: int = 10_000
+    max_pixels: int = 200_000_000
+    ocr: str = ""
 
 
 def join_pages(pages: Sequence[str]) -> tuple[str, tuple[int, ...]]:

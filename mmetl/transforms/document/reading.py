@@ -13,7 +13,8 @@ from mmetl.utils.text import why_not
 
 MEGABYTE = 1_000_000
 OFFICE = frozenset({DOCX, PPTX, XLSX})
-FORMATS = frozenset({HTML, MAIL, PDF, EPUB, *OFFICE})
+IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/tiff", "image/webp"})
+FORMATS = frozenset({HTML, MAIL, PDF, EPUB, *OFFICE, *IMAGES})
 """Types that are read by parsers of foreign bytes, which may crash or hang: they are called in a worker process."""
 
 _TEXTS = frozenset(
@@ -63,7 +64,7 @@ def read_document(path: str, media_type: str, fingerprint: str, limits: Limits) 
 def parse(data: bytes, media_type: str, limits: Limits) -> Parsed:
     """Return what the content of a file says. Raises Unreadable if that is nothing."""
     parsed = _parse(data, media_type, limits)
-    if not parsed.text and media_type in FORMATS:
+    if not parsed.text and media_type in FORMATS - IMAGES:
         raise Unreadable("it has no text")
     return parsed
 
@@ -71,18 +72,12 @@ def parse(data: bytes, media_type: str, limits: Limits) -> Parsed:
 def _parse(data: bytes, media_type: str, limits: Limits) -> Parsed:
     if not data:
         raise Unreadable("it is empty")
-    if media_type == PDF:
-        from mmetl.transforms.document.parsers.pdf import parse_pdf
+    if media_type in OFFICE or media_type == EPUB:
+        from mmetl.transforms.document.parsers import zipped
 
-        return parse_pdf(data, limits)
-    if media_type in OFFICE:
-        from mmetl.transforms.document.parsers.zipped import parse_office
-
-        return parse_office(data, media_type, limits)
-    if media_type == EPUB:
-        from mmetl.transforms.document.parsers.zipped import parse_epub
-
-        return parse_epub(data, limits)
+        return zipped.parse_epub(data, limits) if media_type == EPUB else zipped.parse_office(data, media_type, limits)
+    if media_type in {PDF, *IMAGES}:
+        return _parse_pages(data, media_type, limits)
     if media_type == HTML:
         from mmetl.transforms.document.parsers.html import parse_html
 
@@ -94,6 +89,17 @@ def _parse(data: bytes, media_type: str, limits: Limits) -> Parsed:
     from mmetl.transforms.document.parsers.texts import parse_text
 
     return parse_text(data, media_type)
+
+
+def _parse_pages(data: bytes, media_type: str, limits: Limits) -> Parsed:
+    """Parse what OCR may be needed for."""
+    if media_type == PDF:
+        from mmetl.transforms.document.parsers.pdf import parse_pdf
+
+        return parse_pdf(data, limits)
+    from mmetl.transforms.document.parsers.images import parse_image
+
+    return parse_image(data, limits)
 
 
 def _refuse(media_type: str) -> None:

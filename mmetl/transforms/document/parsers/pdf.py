@@ -12,8 +12,14 @@ _PASSWORD = "Incorrect password"  # noqa: S105  words of PDFium's message
 _NAMES = {"author": "author", "subject": "subject", "keywords": "keywords", "creationdate": "created"}
 
 
+DPI = 200
+"""At which a scanned page is drawn: tesseract wants letters of some 20 pixels, and that is print of 8 points."""
+
+_POINTS = 72  # of an inch
+
+
 def parse_pdf(data: bytes, limits: Limits) -> Parsed:
-    """Parse a PDF file. A page that was only scanned has no text."""
+    """Parse a PDF file. A page that was only scanned has no text, but for that which OCR reads."""
     require("documents", "pypdfium2")
     import pypdfium2
 
@@ -27,16 +33,38 @@ def parse_pdf(data: bytes, limits: Limits) -> Parsed:
         if len(document) > limits.max_pages:
             raise Unreadable(f"it has {len(document)} pages, more than {limits.max_pages}")
         pages = [_page(document, number) for number in range(len(document))]
+        if limits.ocr:
+            pages = _scanned(document, pages, limits)
         said = {key.lower(): value.strip() for key, value in document.get_metadata_dict().items() if value.strip()}
     except pypdfium2.PdfiumError:
         raise Unreadable("a page of the PDF file is damaged") from None
     finally:
         document.close()
     if not any(pages):
-        raise Unreadable("none of its pages has text; scanned pages need OCR")
+        raise Unreadable(f"none of its pages has text; {'OCR found none' if limits.ocr else 'scanned pages need OCR'}")
     text, starts = join_pages(pages)
     metadata = {name: said[key] for key, name in _NAMES.items() if key in said}
     return Parsed(text, said.get("title"), None, metadata, starts)
+
+
+def _scanned(document: Any, pages: list[str], limits: Limits) -> list[str]:
+    """Return the texts of all pages, those without one as OCR reads them."""
+    if all(pages):
+        return pages
+    from mmetl.transforms.document.parsers.ocr import words_of
+
+    return [text or words_of(_drawn(document, number, limits), limits.ocr, DPI) for number, text in enumerate(pages)]
+
+
+def _drawn(document: Any, number: int, limits: Limits) -> Any:
+    """Return a page as a picture."""
+    page = document.get_page(number)
+    try:
+        width, height = page.get_size()
+        most = (limits.max_pixels / max(1.0, width * height)) ** 0.5
+        return page.render(scale=min(DPI / _POINTS, most), grayscale=True).to_pil()
+    finally:
+        page.close()
 
 
 def _page(document: Any, number: int) -> str:

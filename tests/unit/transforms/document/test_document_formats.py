@@ -199,7 +199,8 @@ def test_a_corpus_of_bad_files(folder):
         "scanned.pdf": (formats.pdf(""), "none of its pages has text; scanned pages need OCR"),
         "random.bin": (bytes(range(256)) * 40, "it is neither text nor of a known format"),
         "random.pdf": (b"%PDF-1.7\n" + bytes(range(256)) * 40, "the PDF file is damaged or cut off"),
-        "image.png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "files of the type image/png are not read"),
+        "image.png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "the image is damaged or cut off"),
+        "film.mkv": (b"\x1aE\xdf\xa3" + b"\0" * 100, "files of the type video/x-matroska are not read"),
         "line.txt": (b"x" * 25_000_000, "it is larger than 20 MB"),
         "blank.html": (b"<html><body> <script>x</script> </body></html>", "it has no text"),
     }
