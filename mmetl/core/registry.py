@@ -27,6 +27,7 @@ BUILT_IN = {
     "document.files": "mmetl.transforms.document.files:FILES",
     "document.parse": "mmetl.transforms.document.parse:PARSE",
     "document.redact": "mmetl.transforms.document.redact:REDACT",
+    "graph.build": "mmetl.transforms.graph.build:BUILD",
     "python.run": "mmetl.transforms.command:PYTHON",
     "shell.run": "mmetl.transforms.command:SHELL",
     "tabular.aggregate": "mmetl.transforms.tabular.builders.groups:AGGREGATE",

@@ -1,0 +1,1 @@
+"""Transforms that make graphs, and that look into them."""
