@@ -25,6 +25,11 @@ class PythonParams(BaseModel):
 
     function: str = Field(description="a function of the project, as module:function or ./file.py:function")
     args: dict[str, Any] = Field(default_factory=dict, description="further arguments, by name")
+    batch_rows: int | None = Field(
+        default=None,
+        ge=1,
+        description="call the function with so many rows of its first input at a time, such as 100000; default: with all",
+    )
 
 
 class Python:
@@ -49,16 +54,36 @@ class Python:
             raise ParamError(
                 f"'{hidden[0]}' is an input and an argument", help="rename one of them", param=("args", hidden[0])
             )
+        if params.batch_rows is not None and not scope.inputs:
+            what = "there is no input whose rows could come in batches"
+            raise ParamError(what, help="name one in `inputs`, or leave 'batch_rows' out", param=("batch_rows",))
         # One input is passed by position unless the parameter has its name: what it is called does not matter.
-        return Declaration(functions=(params.function,), named_inputs=len(scope.inputs) != 1)
+        # How many rows a batch has must not change the result.
+        recipe = {"batch_rows": params.batch_rows is not None}
+        return Declaration(functions=(params.function,), recipe=recipe, named_inputs=len(scope.inputs) != 1)
 
     def run(self, job: Job) -> Made:
         """Call the function and keep what it returns."""
         require("tabular", "duckdb", "pyarrow")
         params: PythonParams = job.params
         function = job.functions[params.function]
+        if params.batch_rows is not None:
+            return _by_batch(job, function, params.args, params.batch_rows)
         tables = {alias: whole_table(job, table) for alias, table in job.inputs.items()}
         return keep_rows(job, function, _call(job, function, tables, params.args))
+
+
+def _by_batch(job: Job, function: Callable[..., Any], args: Mapping[str, Any], rows: int) -> Made:
+    """Call the function with batches of the first input, and with the others whole."""
+    if not job.inputs:
+        raise TaskError("its input writes files, it has no rows", help="name a task that makes a table")
+    from mmetl.transforms.tabular.batches import keep_batches
+
+    (first, table), *others = job.inputs.items()
+    whole = {alias: whole_table(job, other) for alias, other in others}
+    return keep_batches(
+        job, table, rows, lambda batch: _rows(function, _call(job, function, {first: batch, **whole}, args))
+    )
 
 
 def keep_rows(job: Job, function: Callable[..., Any], result: Any) -> Made:
