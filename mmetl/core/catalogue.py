@@ -23,7 +23,7 @@ WORDS = {str: "text", bool: "true or false", int: "whole number", float: "number
 GRAIN = "task: skipped, restored or computed as a whole"
 PURE = "pure: the same inputs and params give the same output"
 PROMISES = {
-    "tabular.read": f"{PURE}; with `watermark`: rows that were deleted at the source before the lookback stay",
+    "tabular.read": f"{PURE}; with `watermark`: rows that were deleted at the source before the lookback, or without a value in its column, stay",
     "shell.run": "pure as far as the command is: what it reads beside its inputs is not seen",
     "python.run": "pure as far as the function is: what it reads beside its inputs is not seen",
 }

@@ -137,7 +137,9 @@ class Read:
         for problem in _problems(params, scope):
             raise problem
         promise: Literal["watermark", "pure"] = "watermark" if params.watermark else "pure"
-        notes = ("rows older than the watermark are not read again: deletions there are not seen",)
+        notes = (
+            "rows older than the watermark are not read again: deletions there, and of rows without a value, are not seen",
+        )
         return Declaration(
             sources=tuple(params.paths),
             # Rows that a writer has committed but not yet moved into the database file lie in its journal.

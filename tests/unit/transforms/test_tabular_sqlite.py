@@ -218,7 +218,9 @@ def test_an_empty_table(bench: Any) -> None:
 def test_the_promise_is_declared(bench: Any) -> None:
     declared = bench.declare(READ, {"path": "x.db", "table": "t", "watermark": {"column": "at"}}, key=["id"])
     assert declared.promise == "watermark"
-    assert declared.notes == ("rows older than the watermark are not read again: deletions there are not seen",)
+    assert declared.notes == (
+        "rows older than the watermark are not read again: deletions there, and of rows without a value, are not seen",
+    )
 
 
 def test_emptied_table_keeps_the_last_artifact(project: Project) -> None:

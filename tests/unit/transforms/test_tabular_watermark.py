@@ -50,6 +50,23 @@ def test_rows_without_a_value_are_always_read_again(bench: Any) -> None:
     assert bench.log.getvalue() == "rows without a value in 'at', read again by every run: 2\n"
 
 
+def test_a_row_without_a_value_that_is_deleted_stays(bench: Any) -> None:
+    """The promise, as the page says it: it cannot be told from a row that was given an old value, and that is there."""
+    execute(
+        bench,
+        "create table t (id integer, v text, at integer)",
+        "insert into t values (1, 'a', 10), (2, 'gone', null), (3, 'old now', null), (4, 'd', null)",
+    )
+    first = read_on(bench)
+    execute(
+        bench, "delete from t where id = 2", "update t set at = 5 where id = 3", "update t set v = 'D' where id = 4"
+    )
+    assert ids(bench, read_on(bench, first)) == {1: "a", 2: "gone", 3: "old now", 4: "D"}
+    assert ids(bench, read_on(bench)) == {1: "a", 3: "old now", 4: "D"}
+    declared = bench.declare(READ, {"path": "x.db", "table": "t", "watermark": {"column": "at"}}, key=["id"])
+    assert "rows without a value" in declared.notes[0]
+
+
 def test_rows_that_all_lose_their_value(bench: Any) -> None:
     execute(bench, "create table t (id integer, v text, at integer)", "insert into t values (1, 'a', 10)")
     first = read_on(bench)
