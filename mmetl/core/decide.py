@@ -354,6 +354,8 @@ def _without_result(attempt: Attempt | None, otherwise: Reason) -> Reason:
     """Return the reason for a task that was tried last time and came to no result."""
     if attempt is None:
         return otherwise
+    if not attempt.began:
+        return otherwise if otherwise.kind == "never_ran" else Reason("not_begun", attempt.run_id)
     return Reason("failed" if attempt.error else "interrupted", attempt.run_id, None, attempt.error)
 
 

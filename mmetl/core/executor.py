@@ -45,6 +45,7 @@ from mmetl.core.restore import AGAIN, find_build, parts_of
 from mmetl.core.sources import CodeWatch
 from mmetl.core.why import in_detail
 from mmetl.errors import MmetlError, TaskError
+from mmetl.observability.attempts import BEGAN
 from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.observability.runs import (
     Status,
@@ -180,6 +181,8 @@ class Executor:
         """
         started = time.perf_counter()
         self.invalidate(plan, facts, (node.name,))
+        with self.project.store.transaction() as db:  # 20 us: tells it from those that only wait, after a kill
+            write_event(db, self.run_id, BEGAN, f"{plan.pipeline}:{node.name}")
         self._waiting.pop((plan.pipeline, node.name), None)
         remove_leftovers(self.project.store, facts, (node.name,), self.run_id)
         log = TaskLog(facts.files.full(log_path(self.run_id, plan.pipeline, node.name)))

@@ -9,14 +9,23 @@ from mmetl.cache.lock import RunLock
 from mmetl.cache.store import Store
 
 LOOKED_AT = 20  # runs
+BEGAN = "began"
+"""The event of a task that begins. Of those that come to a result it is gone when the run ends."""
 SHORT = 200  # characters of an error
 
 
 class Attempt(NamedTuple):
-    """A try without a result: the run, and the error; no error: the run ended before the task did."""
+    """A try without a result.
+
+    Attributes:
+        run_id: the run.
+        error: why it failed; empty: the run ended before the task did.
+        began: whether the task had begun when the run ended.
+    """
 
     run_id: str
     error: str
+    began: bool = True
 
 
 def attempts(store: Store, pipeline: str) -> dict[str, Attempt]:
@@ -36,10 +45,11 @@ def attempts(store: Store, pipeline: str) -> dict[str, Attempt]:
             elif outcome in {"ran", "restored", "fresh"}:
                 found.pop(task, None)
         if status in {"crashed", "cancelled"} or (status == "running" and RunLock(store.folder).is_free()):
+            begun = begun_tasks(store, run_id)
             for task in decided_stale(store, run_id):
                 name = task if of == pipeline else task.removeprefix(f"{pipeline}:")
                 if (of == pipeline or name != task) and outcomes.get(name, ("skipped",))[0] == "skipped":
-                    found.setdefault(name, Attempt(run_id, ""))
+                    found.setdefault(name, Attempt(run_id, "", f"{pipeline}:{name}" in begun))
     return found
 
 
@@ -47,6 +57,11 @@ def decided_stale(store: Store, run_id: str) -> list[str]:
     """Return the tasks that a run set out to do; an event says which."""
     found = store.rows("select data from events where run_id = ? and kind = 'decided'", (run_id,))
     return list(json.loads(found[0][0])["stale"]) if found else []
+
+
+def begun_tasks(store: Store, run_id: str) -> set[str]:
+    """Return the tasks that a run began, as `pipeline:task`; of one that has ended, only those without a result."""
+    return {task for (task,) in store.rows("select task from events where run_id = ? and kind = ?", (run_id, BEGAN))}
 
 
 def _short(error: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from mmetl.cache.lock import RunLock
 from mmetl.cache.store import Store
 from mmetl.errors import UsageError
-from mmetl.observability.attempts import decided_stale
+from mmetl.observability.attempts import BEGAN, begun_tasks, decided_stale
 from mmetl.utils.hashing import fingerprint_json
 from mmetl.utils.text import shown
 from mmetl.utils.time import now_ms
@@ -21,6 +21,7 @@ from mmetl.utils.time import now_ms
 Status = Literal["succeeded", "failed", "running", "crashed", "cancelled"]
 Outcome = Literal["ran", "fresh", "restored", "failed", "blocked", "skipped"]
 
+AT_WORK, CUT_SHORT = "it is running", "it was running when the run ended"
 KEPT_RUNS = 200  # older runs and their events are dropped with the next run
 
 
@@ -99,6 +100,11 @@ def _insert(
 def end_run(db: sqlite3.Connection, run_id: str, status: Status) -> None:
     """Write how a run ended."""
     db.execute("update runs set status = ?, ended_ms = ? where id = ?", (status, now_ms(), run_id))
+    db.execute(
+        "delete from events where run_id = ? and kind = ? and task in"
+        " (select pipeline || ':' || task from task_runs where run_id = ? and outcome <> 'skipped')",
+        (run_id, BEGAN, run_id),
+    )
     for table in ("task_runs", "events"):
         db.execute(f"delete from {table} where run_id not in (select id from runs)")
 
@@ -169,11 +175,10 @@ def find_run(store: Store, wanted: str | None) -> Run | None:
         if len(found) != 1:
             raise _no_such_run(store, wanted, [r[0] for r in found])
     id_, pipeline, status, pid, started, heartbeat, ended, arguments, selected = found[0]
-    tasks = _tasks(store, id_, selected)
-    run = Run(id_, pipeline, status, pid, started, heartbeat, ended, json.loads(arguments), tasks)
-    if run.status == "running" and RunLock(store.folder).is_free():
-        return run._replace(status="crashed")
-    return run
+    if status == "running" and RunLock(store.folder).is_free():
+        status = "crashed"
+    tasks = _tasks(store, id_, pipeline, selected, AT_WORK if status == "running" else CUT_SHORT)
+    return Run(id_, pipeline, status, pid, started, heartbeat, ended, json.loads(arguments), tasks)
 
 
 def _no_such_run(store: Store, wanted: str, several: list[str]) -> UsageError:
@@ -188,16 +193,26 @@ def _no_such_run(store: Store, wanted: str, several: list[str]) -> UsageError:
     )
 
 
-def _tasks(store: Store, run_id: str, selected: str) -> tuple[TaskRun, ...]:
-    """Return the run's tasks in plan order; those without a row were fresh, or never got their turn."""
+def _tasks(store: Store, run_id: str, pipeline: str, selected: str, begun: str) -> tuple[TaskRun, ...]:
+    """Return the run's tasks in plan order; those without a row were fresh, or never got their turn.
+
+    `begun` is what is said of those that began and came to no result.
+    """
     columns = "outcome, reasons, counts, rows, bytes, seconds, error"
     rows = store.rows(f"select pipeline, task, {columns} from task_runs where run_id = ?", (run_id,))
     names = store.rows("select names from task_lists where key = ?", (selected,))
     order: list[str] = json.loads(names[0][0]) if names else sorted(r[1] for r in rows)
     full = any(":" in n for n in order)  # a plain doit run of several pipelines
     known = {}
-    for pipeline, task, outcome, reasons, counts, *numbers in rows:
-        name = f"{pipeline}:{task}" if full else task
+    for of, task, outcome, reasons, counts, *numbers in rows:
+        name = f"{of}:{task}" if full else task
         known[name] = TaskRun(name, outcome, tuple(json.loads(reasons)), *numbers)._replace(counts=json.loads(counts))
     worked_on = set(decided_stale(store, run_id))
-    return tuple(known.get(n) or TaskRun(n, "skipped" if n in worked_on else "fresh") for n in order)
+    began = begun_tasks(store, run_id)
+    found = (known.get(n) or TaskRun(n, "skipped" if n in worked_on else "fresh") for n in order)
+    return tuple(
+        t._replace(error=begun)
+        if t.outcome == "skipped" and (t.task if full else f"{pipeline}:{t.task}") in began
+        else t
+        for t in found
+    )

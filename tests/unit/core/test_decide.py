@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -323,6 +324,41 @@ def test_interrupted(empty: Project, sig: signal.Signals, before: bool) -> None:
     assert empty.fast("dry-run", "--json").reasons()["a"] == [said]
     assert empty.fast("why", "a").out.splitlines()[1] == f"  - {said}"
     assert empty.run() == {"a": "restored" if before else "ran"}
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("before", [True, False])
+def test_tasks_that_never_began(empty: Project, sig: signal.Signals, before: bool) -> None:
+    """They were invalidated with the one that was cut short, and are told apart from it, in `why` and in `status`."""
+    task = "  {0}: {{transform: shell.run, params: {{command: '{1}', inputs: [in.txt]}}}}\n"
+    slow = "echo > started; grep -q quick in.txt || sleep 60"
+    empty.write("in.txt", "quick")
+    empty.tasks(task.format("a", slow) + task.format("b", "cat in.txt"))
+    if before:
+        assert empty.run() == {"a": "ran", "b": "ran"}
+        (empty.root / "started").unlink()
+    empty.write("in.txt", "slow")
+    child = empty.start("run")
+    wait_for((empty.root / "started").exists)
+    errors = {t["task"]: t["error"] for t in empty.fast("status", "--json").json()["tasks"]}
+    assert errors == {"a": "it is running", "b": None}
+    child.send_signal(sig)
+    child.communicate()
+    run_id = last_run(empty)
+    tasks = {t["task"]: (t["outcome"], t["error"]) for t in empty.fast("status", "--json").json()["tasks"]}
+    assert tasks == {"a": ("skipped", "it was running when the run ended"), "b": ("skipped", None)}
+    empty.write("in.txt", "quick")
+    reasons = empty.fast("dry-run", "--json").reasons()
+    assert f"run {run_id} did not finish it" in reasons["a"]
+    if before and sig == signal.SIGINT:
+        assert "b" not in reasons  # it got its state back
+    else:
+        assert reasons["b"] == [f"run {run_id} ended before its turn came" if before else "it never ran"]
+    assert empty.fast("retry", "--json").outcomes()["a"] in {"ran", "restored"}
+    with contextlib.closing(sqlite3.connect(empty.root / ".mmetl/state.db")) as db:
+        assert db.execute("select count(*) from events where kind = 'began' and run_id <> ?", (run_id,)).fetchone() == (
+            0,
+        )
 
 
 def test_failed_last_time(project: Project) -> None:
