@@ -21,6 +21,7 @@ __all__ = ["BUILT_IN", "Registry", "folders_on_path", "import_project_module", "
 BUILT_IN = {
     "document.chunk": "mmetl.transforms.document.chunk:CHUNK",
     "document.clean": "mmetl.transforms.document.clean:CLEAN",
+    "document.deduplicate": "mmetl.transforms.document.deduplicate:DEDUPLICATE",
     "document.entities": "mmetl.transforms.document.entities:ENTITIES",
     "document.export": "mmetl.transforms.document.export:EXPORT",
     "document.extract": "mmetl.transforms.document.extract:EXTRACT",

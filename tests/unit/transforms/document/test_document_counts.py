@@ -9,6 +9,7 @@ import pytest
 ITEMS = 10_000
 TASKS = {
     "document.clean": ["clean: {transform: document.clean, inputs: [texts], params: {form: NFKC, hyphens: true}}"],
+    "document.deduplicate": ["kept: {transform: document.deduplicate, inputs: [texts], params: {keep: all}}"],
     "document.entities": [
         "found: {transform: document.entities, inputs: [texts], params: {names: {PERSON: [Ada Lovelace]}}}"
     ],
