@@ -29,6 +29,8 @@ BUILT_IN = {
     "document.parse": "mmetl.transforms.document.parse:PARSE",
     "document.redact": "mmetl.transforms.document.redact:REDACT",
     "graph.build": "mmetl.transforms.graph.build:BUILD",
+    "graph.communities": "mmetl.transforms.graph.communities:COMMUNITIES",
+    "graph.metrics": "mmetl.transforms.graph.metrics:METRICS",
     "python.run": "mmetl.transforms.command:PYTHON",
     "shell.run": "mmetl.transforms.command:SHELL",
     "tabular.aggregate": "mmetl.transforms.tabular.builders.groups:AGGREGATE",

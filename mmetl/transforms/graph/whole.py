@@ -1,0 +1,33 @@
+"""What the transforms that look at a whole graph share: their params."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from mmetl.contracts.graph import WORD
+from mmetl.contracts.transform import Scope
+from mmetl.errors import ParamError
+
+Word = Annotated[str, StringConstraints(pattern=WORD)]
+
+
+class NetworkParams(BaseModel):
+    """Params of every transform that looks at a whole graph."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: tuple[Word, ...] = Field(
+        (), description="only nodes with these labels, and edges between them; default: all"
+    )
+    types: tuple[Word, ...] = Field((), description="only edges of these types; default: all")
+    weight: Word | None = Field(
+        None, description="a property of the edges, a number above 0, that says how much they count; default: 1 each"
+    )
+
+
+def check_input(name: str, scope: Scope) -> None:
+    """Raise ParamError unless a task has one input."""
+    if len(scope.inputs) != 1:
+        raise ParamError(f"'{name}' needs one input: a graph", help="name a task of `graph.build` in `inputs:`")
