@@ -205,8 +205,10 @@ class ItemRun:
             self._write(self._open.popleft())
 
     def _write(self, unit: _Open) -> None:
-        changed, rows = unit.changed, unit.rows
+        changed = unit.changed
         made = self._made.assemble(changed, joined(unit.results) if unit.results else None)
+        # Only what the output repeats: a text of 5 MB beside each of its 5,000 chunks would be 25 GB.
+        rows = unit.rows.select([n for n in self._shape.output.names if n not in made.column_names])
         ledger = changed.ledger
         if self._items.many or len(ledger.errors):
             rows = rows.take(pa.array(np.repeat(np.arange(len(ledger)), ledger.rows)))

@@ -183,9 +183,12 @@ def _zip(file: BinaryIO, head: bytes) -> str:
 
 
 def _declared(archive: zipfile.ZipFile) -> str | None:
-    """Return what an EPUB or OpenDocument file says that it is."""
-    with archive.open("mimetype") as member:
-        said = member.read(100).decode("ascii", "replace").strip()
+    """Return what an EPUB or OpenDocument file says that it is; of a book under a password it can be told all the same."""
+    try:
+        with archive.open("mimetype") as member:
+            said = member.read(100).decode("ascii", "replace").strip()
+    except RuntimeError:  # zipfile's word for a password
+        return EPUB if "META-INF/container.xml" in archive.namelist() else None
     return said if re.fullmatch(r"application/[\w.+-]+", said) else None
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from mmetl.engines.packages import require
-from mmetl.transforms.document.parsed import Parsed
+from mmetl.transforms.document.parsed import Parsed, Unreadable
 from mmetl.transforms.document.parsers.texts import decoded
 
 _DROPPED = frozenset(
@@ -66,6 +67,14 @@ _NO_TABLE = "table, h1, h2, h3, h4, h5, h6, ul, ol, pre, form"
 _META = {"author": "author", "description": "description", "date": "date", "keywords": "keywords"}
 _DECLARED = re.compile(rb"""<meta[^>]+charset=["']?([\w-]+)""", re.IGNORECASE)
 _FENCED = re.compile(r"(\n```\n.*?\n```\n)", re.DOTALL)
+_MAX_DEPTH = 20_000
+"""The parser's time grows with the square of the depth: half a second here, half a minute at 100,000. Browsers stop at 512."""
+
+_NESTING = re.compile(
+    r"<(/?)(?:div|span|section|article|main|blockquote|center|font|table|ul|ol|dl|b|i|u|em|strong|small|big|code|sub|sup|svg|g)\b",
+    re.IGNORECASE,
+)
+"""Tags that stay open until they are closed."""
 
 
 def parse_html(data: bytes) -> Parsed:
@@ -83,7 +92,8 @@ def parse_html(data: bytes) -> Parsed:
 
 
 def markdown_of(html: str) -> Parsed:
-    """Return a page as Markdown, with what its head says."""
+    """Return a page as Markdown, with what its head says. Raises Unreadable if it is nested too deeply."""
+    _refuse_deep(html)
     require("documents", "selectolax")
     from selectolax.lexbor import LexborHTMLParser
 
@@ -98,6 +108,13 @@ def markdown_of(html: str) -> Parsed:
     language = (root.attributes.get("lang") if root else None) or None
     text = _tidy("".join(_Walk().pieces(tree.body))) if tree.body else ""
     return Parsed(text, (" ".join(title.text().split()) or None) if title else None, language, metadata)
+
+
+def _refuse_deep(html: str) -> None:
+    if html.count("<") > _MAX_DEPTH:
+        depths = itertools.accumulate(-1 if found[1] else 1 for found in _NESTING.finditer(html))
+        if max(depths, default=0) > _MAX_DEPTH:
+            raise Unreadable(f"its elements are nested more than {_MAX_DEPTH} deep")
 
 
 class _Table:

@@ -1,4 +1,4 @@
-"""`document.parse` of each format, and of files that cannot be read."""
+"""`document.parse` of each format, and of parsers that crash or hang."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-import zipfile
 from pathlib import Path
 
 import document_formats as formats
@@ -94,7 +93,7 @@ EXPECTED = {
 }
 
 
-SLOW = b"<html><body>" + b"<table><tr><td>" * 40_000 + b"x"
+SLOW = b"<html><body>" + b"<table><tr><td>" * 15_000 + b"x"
 
 
 def make_all(put):
@@ -160,68 +159,6 @@ def test_the_content_decides_not_the_name(folder):
     folder("report.pdf", formats.docx())
     run(project)
     assert {r["text"][:9] for r in rows(project, "texts")} == {"Page one.", "## Report"}
-
-
-def _nested(depth):
-    return b"<html><body>" + b"<div>" * depth + b"deep" + b"</div>" * depth + b"</body></html>"
-
-
-def _with_flag(data):
-    """Return a zip file whose members say that they are encrypted."""
-    changed = bytearray(data)
-    for magic, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = changed.find(magic)
-        while at >= 0:
-            changed[at + offset] |= 1
-            at = changed.find(magic, at + 4)
-    return bytes(changed)
-
-
-def test_a_corpus_of_bad_files(folder):
-    """Each is set aside with its reason; the sound ones are read."""
-    project = folder("good.md", b"# Good\n\nwords\n")
-    folder("good.html", b"<html><body><p>words</p></body></html>")
-    folder("deep.html", _nested(100_000))
-    folder("bytes.txt", b"some words \xff\xfe and more\n")
-    bad = {
-        "empty.md": (b"", "it is empty"),
-        "cut.pdf": (formats.pdf("One.")[:60], "the PDF file is damaged or cut off"),
-        "cut.docx": (formats.docx()[:-40], "it is damaged or cut off: its directory cannot be read"),
-        "locked.docx": (_with_flag(formats.docx()), "it needs a password"),
-        "bomb.docx": (
-            formats.zipped({"[Content_Types].xml": "x", "word/document.xml": b"\0" * 50_000_000}),
-            "it looks like a zip bomb",
-        ),
-        "nested.zip": (
-            formats.zipped({"inner.zip": formats.zipped({"a.txt": "a"})}),
-            "it is an archive (application/zip): unpack it, and list what is in it",
-        ),
-        "scanned.pdf": (formats.pdf(""), "none of its pages has text; scanned pages need OCR"),
-        "random.bin": (bytes(range(256)) * 40, "it is neither text nor of a known format"),
-        "random.pdf": (b"%PDF-1.7\n" + bytes(range(256)) * 40, "the PDF file is damaged or cut off"),
-        "image.png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "the image is damaged or cut off"),
-        "film.mkv": (b"\x1aE\xdf\xa3" + b"\0" * 100, "files of the type video/x-matroska are not read"),
-        "line.txt": (b"x" * 25_000_000, "it is larger than 20 MB"),
-        "blank.html": (b"<html><body> <script>x</script> </body></html>", "it has no text"),
-    }
-    for name, (content, _) in bad.items():
-        folder(name, content)
-    damaged = bytearray(formats.xlsx())
-    with zipfile.ZipFile(project.root / "docs" / "report.zip", "w") as whole:
-        whole.writestr("a", "a")
-    at = bytes(damaged).index(b"xl/worksheets/sheet1.xml") + 40
-    damaged[at : at + 8] = b"\0" * 8
-    folder("damaged.xlsx", bytes(damaged))
-    run(project)
-    told = aside(project)
-    assert {name for name, (_, why) in bad.items() if why not in told.get(name, "")} == set(), told
-    assert "damaged" in told["damaged.xlsx"]
-    assert "archive" in told["report.zip"]
-    texts = {r["path"].removeprefix("docs/"): r["text"] for r in rows(project, "texts")}
-    assert set(texts) == {"good.md", "good.html", "deep.html", "bytes.txt"}
-    assert texts["deep.html"] == "deep"
-    assert texts["bytes.txt"].startswith("some words ")
-    assert len(told) == len(bad) + 2
 
 
 def _segfault_whoever_works(root, killed):
