@@ -43,6 +43,7 @@ class Items:
         model: a function from the params to what identifies the model (a fingerprint of its weights, a name and revision).
         retry_on: errors of a service that is busy, besides `BusyError`: the batch is tried again, later and later.
         retries: how often.
+        retry_delay_s: seconds before the first of them; doubled each time, up to half a minute.
         batch_rows: items of a call, at most; or a function from the params to that.
         batch_bytes: bytes of a call's input, about; one item may be larger.
         weight: a column of bytes that count too: the size of a file that an item only names.
@@ -56,6 +57,7 @@ class Items:
     model: Callable[[Any], str] | None = None
     retry_on: tuple[type[Exception], ...] = ()
     retries: int = 5
+    retry_delay_s: float = 0.5
     batch_rows: int | Callable[[Any], int] = 1024
     batch_bytes: int = 16 << 20
     weight: str = ""

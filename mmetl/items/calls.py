@@ -22,6 +22,7 @@ from mmetl.contracts.items import BusyError, Items
 from mmetl.contracts.transform import Job
 from mmetl.errors import MmetlError, TaskError
 from mmetl.items.ledger import Numbers
+from mmetl.utils.retry import retry
 
 ITEM = "_item"
 """The column that says which item of the batch a row belongs to."""
@@ -29,8 +30,7 @@ ITEM = "_item"
 ERROR = "_error"
 """The column in which a function may say why it could do nothing with an item."""
 
-RETRY_DELAY_S = 0.5  # before the first; doubled each time, up to RETRY_LIMIT_S
-RETRY_LIMIT_S = 30.0
+RETRY_LIMIT_S = 30.0  # the longest wait between two attempts
 SHOWN = 3
 
 
@@ -67,6 +67,19 @@ def joined(results: list[Result]) -> Result:
     return Result(pa.concat_tables([r.rows for r in results]), np.concatenate([r.counts for r in results]), errors)
 
 
+class CutShortError(Exception):
+    """The work on a batch ended within it.
+
+    Attributes:
+        result: of its first items.
+        why: what ended it.
+    """
+
+    def __init__(self, result: Result, why: BaseException) -> None:
+        super().__init__()
+        self.result, self.why = result, why
+
+
 class Caller:
     """Calls one function for the items of one task.
 
@@ -98,7 +111,26 @@ class Caller:
 
         Raises:
             TaskError: for what is no item's fault: a wrong shape, an interrupt, a service that stays busy.
+            CutShortError: where such an error, or an interrupt, came after some of the items were done.
         """
+        todo, done = [batch], list[Result]()
+        try:
+            while todo:
+                piece = todo.pop()
+                result = self._tried(piece)
+                if result is None:
+                    half = piece.num_rows // 2
+                    todo += [piece.slice(half), piece.slice(0, half)]
+                else:
+                    done.append(result)
+        except BaseException as error:
+            if done:
+                raise CutShortError(joined(done), error) from error
+            raise
+        return joined(done)
+
+    def _tried(self, batch: pa.RecordBatch) -> Result | None:
+        """Return what the items come to; None where one of several failed, and it is not known which."""
         if self._stop():
             raise TaskError("the run was interrupted")
         try:
@@ -106,27 +138,31 @@ class Caller:
         except MmetlError:
             raise
         except Exception as error:  # noqa: BLE001  the author's code may raise anything
-            if batch.num_rows == 1:
-                return Result(self._made.empty_table(), np.zeros(1, np.int64), {0: self._told(error)})
-            half = batch.num_rows // 2
-            return joined([self(batch.slice(0, half)), self(batch.slice(half))])
+            if batch.num_rows > 1:
+                return None
+            return Result(self._made.empty_table(), np.zeros(1, np.int64), {0: self._told(error)})
         return self._looked_at(returned, batch.num_rows)
 
     def _patiently(self, batch: pa.RecordBatch) -> Any:
         """Call the function; wait and call again while a service is busy."""
-        busy: tuple[type[Exception], ...] = (BusyError, *self._items.retry_on)
-        for n in range(self._items.retries + 1):
-            try:
-                return self._function(batch=batch, **self._given)
-            except busy as error:
-                if n == self._items.retries:
-                    raise TaskError(
-                        f"'{self.name}' gave up after {n + 1} attempts: {type(error).__name__}: {error}",
-                        help="what is finished is kept; run again when the service answers",
-                    ) from error
-                self._job.log.write(f"attempt {n + 1} failed: {type(error).__name__}: {error}\n")
-                self._wait(max(min(RETRY_DELAY_S * 2**n, RETRY_LIMIT_S), getattr(error, "after_s", 0.0)))
-        raise AssertionError
+        items = self._items
+        busy: tuple[type[Exception], ...] = (BusyError, *items.retry_on)
+        tried = retry(
+            items.retries,
+            items.retry_delay_s,
+            on=busy,
+            longest=RETRY_LIMIT_S,
+            asked=lambda error: getattr(error, "after_s", 0.0),
+            sleep=self._wait,
+            told=lambda n, e: self._job.log.write(f"attempt {n} failed: {type(e).__name__}: {e}\n"),
+        )(self._function)
+        try:
+            return tried(batch=batch, **self._given)
+        except busy as error:
+            raise TaskError(
+                f"'{self.name}' gave up after {items.retries + 1} attempts: {type(error).__name__}: {error}",
+                help="what is finished is kept; run again when the service answers",
+            ) from error
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -21,7 +21,7 @@ from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import Basis, ItemIndex, Items, Unit
 from mmetl.contracts.transform import Job, Made, Table
 from mmetl.errors import TaskError
-from mmetl.items.calls import ERROR, ITEM, Result, joined
+from mmetl.items.calls import ERROR, ITEM, CutShortError, Result, joined
 from mmetl.items.hashes import Hashes
 from mmetl.items.ledger import Ledger, Numbers, read_ledger, write_ledger
 from mmetl.items.plan import Changed, Plan, plan_items, read_part
@@ -53,8 +53,12 @@ class _Open:
     changed: Changed
     rows: pa.Table
     results: list[Result] = field(default_factory=list)
-    computed: int = 0
     noted: tuple[int, int] = (0, 0)  # results, and items, that a kill does not lose any more
+
+    @property
+    def computed(self) -> int:
+        # Not a number of its own: an interrupt between the two would leave items without their rows.
+        return sum(len(r.counts) for r in self.results)
 
     @property
     def whole(self) -> bool:
@@ -96,8 +100,12 @@ class ItemRun:
         """Compute and write what is not known. Raises TaskError where an item fails that may not."""
         self._job.progress(0, self._plan.to_compute, self._plan.counts)
         try:
-            for result in compute(self._batches()):
-                self._take(result)
+            try:
+                for result in compute(self._batches()):
+                    self._take(result)
+            except CutShortError as cut:
+                self._take(cut.result)
+                raise cut.why from cut.why.__cause__
             self._finish()
         except BaseException:
             self._note(everything=True)
@@ -174,26 +182,25 @@ class ItemRun:
 
     def _batch(self, pieces: list[tuple[_Open, pa.Table]]) -> pa.RecordBatch:
         self._waiting.extend((unit, piece.num_rows) for unit, piece in pieces)
-        self._waiting.append((pieces[-1][0], 0))  # the end of the batch
         rows = pa.concat_tables([p for _, p in pieces]).combine_chunks()
         return rows.to_batches()[0]
 
     # --- results in
 
     def _take(self, result: Result) -> None:
-        """Hand the result of a batch out to the parts that its items are of."""
+        """Hand the result of a batch, or of its first items, out to the parts that its items are of."""
         start = 0
         self._computed += len(result.counts)
-        while True:
-            unit, items = self._waiting.popleft()
-            if not items:
-                break
+        while start < len(result.counts):
+            unit, waiting = self._waiting.popleft()
+            items = min(waiting, len(result.counts) - start)
+            if items < waiting:
+                self._waiting.appendleft((unit, waiting - items))
             own = result.slice(start, items)
             positions = unit.changed.todo[unit.computed : unit.computed + items]
             if own.errors and not self._failures.set_aside:
                 self._fail(unit, positions, own)
             unit.results.append(own)
-            unit.computed += items
             start += items
         self._job.progress(self._computed, self._plan.to_compute, self._plan.counts)
         self._finish()
@@ -248,14 +255,11 @@ class ItemRun:
         found = []
         for unit in self._open:
             results, items = unit.noted
-            if unit.computed > items:
-                found.append(
-                    self._piece(
-                        unit.changed.ledger.items[unit.changed.todo[items : unit.computed]],
-                        joined(unit.results[results:]),
-                    )
-                )
-                unit.noted = (len(unit.results), unit.computed)
+            new = unit.results[results:]
+            computed = items + sum(len(r.counts) for r in new)
+            if computed > items:
+                found.append(self._piece(unit.changed.ledger.items[unit.changed.todo[items:computed]], joined(new)))
+                unit.noted = (results + len(new), computed)
         return found
 
     def _piece(self, items: Hashes, result: Result) -> Unit:

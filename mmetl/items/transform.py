@@ -76,6 +76,11 @@ class ItemTransform:
     ) -> None:
         if items.key and not items.many:
             raise ParamError(f"'{name}' declares a key for its rows, but not many=True", help="leave the key out")
+        if Exception in items.retry_on or items.retries < 0 or items.retry_delay_s < 0:
+            raise ParamError(
+                f"'{name}' has a `retry_on`, `retries` or `retry_delay_s` that cannot be",
+                help="name the errors that are worth another try, not Exception; numbers are at least 0",
+            )
         self.name, self.version, self.packages, self.code = name, version, packages, code
         self.params = with_setting(params, many=items.many)
         self.items = items

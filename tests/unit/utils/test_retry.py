@@ -36,6 +36,21 @@ def test_delays_double() -> None:
     assert run(Flaky(ConnectionError(), TimeoutError(), ConnectionResetError()), 3) == (7, [0.5, 1.0, 2.0])
 
 
+def test_no_delay_is_longer_than_the_longest() -> None:
+    """Delays stop doubling there; each attempt that failed is told."""
+    slept: list[float] = []
+    told: list[tuple[int, str]] = []
+    flaky = Flaky(*[ConnectionError()] * 4)
+    named = {"sleep": slept.append, "told": lambda n, error: told.append((n, type(error).__name__))}
+    assert retry(4, 1.0, on=(ConnectionError,), longest=3.0, **named)(flaky.__call__)() == 7
+    assert slept == [1.0, 2.0, 3.0, 3.0]
+    slept.clear()
+    retry(2, 1.0, on=(ConnectionError,), asked=lambda _error: 1.5, **named)(Flaky(*[ConnectionError()] * 2).__call__)()
+    assert slept == [1.5, 2.0], "an error may ask for more"
+    del told[4:]
+    assert told == [(n, "ConnectionError") for n in (1, 2, 3, 4)]
+
+
 def test_last_error_is_raised() -> None:
     """`times` counts the calls after the first."""
     last = TimeoutError("last")
