@@ -29,6 +29,8 @@ class ExitCode(enum.IntEnum):
     """A plug-in or an optional package is not installed."""
     STALE = 10
     """`dry-run --exit-code`: something would run."""
+    LIMIT = 11
+    """`run --max-tokens` or `--max-cost`: it stopped before the limit was passed, and nothing else failed. Run again to go on."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C or SIGTERM."""
 
@@ -133,6 +135,12 @@ class QueryError(TaskError):
         self.sql = sql
         self.offset = offset
         self.param = param
+
+
+class LimitError(TaskError):
+    """A task stopped before it spent more than the run may."""
+
+    exit_code = ExitCode.LIMIT
 
 
 class TaskTimeoutError(TaskError):

@@ -86,6 +86,8 @@ class Project:
         keep_going: bool = False,
         variables: Mapping[str, Any] | None = None,
         allow_shrink: Sequence[str] = (),
+        max_tokens: int | None = None,
+        max_cost: float | None = None,
         check: bool = True,
     ) -> Run:
         """Bring tasks up to date: run what is stale, and only that.
@@ -100,6 +102,8 @@ class Project:
             keep_going: go on with what does not need a failed task.
             variables: take the place of vars of the pipeline.
             allow_shrink: tasks whose source may list far fewer files.
+            max_tokens: stop before paid services have taken more; what is finished is kept.
+            max_cost: stop before they cost more, by the prices that tasks state.
             check: raise an error if a task failed; False: return the result, whose `ok` is then false.
 
         Raises:
@@ -118,6 +122,8 @@ class Project:
                 keep_going=keep_going,
                 variables={name: _text(value) for name, value in (variables or {}).items()},
                 allow_shrink=frozenset(allow_shrink),
+                max_tokens=max_tokens,
+                max_cost=max_cost,
             )
             made = core_run(project, path, options if jobs is None else options._replace(jobs=jobs), Quiet())
         if made.status == "cancelled":

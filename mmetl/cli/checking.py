@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmetl.cli.output import columns, count, counted, run_json, say, say_json
+from mmetl.cli.output import USAGE, columns, count, counted, run_json, say, say_json
 from mmetl.cli.running import open_project
 from mmetl.core.options import RunOptions
 from mmetl.core.preview import Preview, preview
@@ -51,9 +51,10 @@ def _query_json(query: TaskQuery) -> dict[str, Any]:
 def _told(p: Preview) -> Iterator[str]:
     """Yield what a line says of a task: the items that it would compute, why it would run, what else there is to know."""
     if p.counts:
-        counts = {word: n for word, n in p.counts.items() if word != "computed"}
+        counts = {word: n for word, n in p.counts.items() if word not in {"computed", *USAGE}}
         computed = f"{p.counts['computed']:,} to compute" if "computed" in p.counts else ""
-        yield ", ".join(filter(None, (counted(counts), computed)))
+        spent = counted({word: p.counts[word] for word in USAGE if word in p.counts})
+        yield ", ".join(filter(None, (counted(counts), computed, spent and f"about {spent}")))
     yield from (*p.reasons, *p.notes)
 
 

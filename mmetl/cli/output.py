@@ -17,6 +17,7 @@ from mmetl.utils.text import shown, why_not
 JSON_SCHEMA_VERSION = 1
 LEFT = "left {path}: no task declares it any more, and it was changed since mmETL wrote it"
 DEBUG = "MMETL_DEBUG"  # set by --debug; a variable, so that it reaches errors of every stage
+USAGE = ("tokens", "cost")  # counts that are no items
 OUTCOMES = ("ran", "fresh", "restored", "failed", "blocked", "skipped")
 
 
@@ -113,8 +114,17 @@ def task_json(t: TaskRun) -> dict[str, Any]:
         "rows": t.rows,
         "seconds": round(t.seconds, 3),
         "error": t.error or None,
-        **({"items": dict(t.counts)} if t.counts else {}),
+        **{name: told for name, told in (("items", _items(t.counts)), ("usage", usage(t.counts))) if told},
     }
+
+
+def _items(counts: Mapping[str, float]) -> dict[str, float]:
+    return {word: n for word, n in counts.items() if word not in USAGE}
+
+
+def usage(counts: Mapping[str, float]) -> dict[str, float | None]:
+    """Return what was spent on paid services: `tokens`, and `cost`, None where the price is not known. Empty: nothing."""
+    return {word: counts.get(word) for word in USAGE} if "tokens" in counts else {}
 
 
 def run_json(run_id: str | None, pipeline: str, status: str, tasks: Iterable[TaskRun]) -> dict[str, Any]:
@@ -135,7 +145,9 @@ def summary(result: RunResult) -> str:
     rows = sum(t.rows for t in result.tasks)
     written = size(sum(t.size_bytes for t in result.tasks))
     verdict = "" if result.status == "succeeded" else f" {result.status}:"
-    return f"{result.pipeline}:{verdict} {', '.join(shown)}; {count(rows, 'row')}, {written}, {result.seconds:.2f} s"
+    counted_rows = f"{', '.join(shown)}; {count(rows, 'row')}, {written}"
+    spent = counted({word: sum(t.counts.get(word, 0) for t in result.tasks) for word in USAGE})
+    return f"{result.pipeline}:{verdict} {', '.join(filter(None, (counted_rows, spent)))}, {result.seconds:.2f} s"
 
 
 def task_line(t: TaskRun) -> Sequence[str]:
@@ -147,9 +159,11 @@ def task_line(t: TaskRun) -> Sequence[str]:
 
 def _told(t: TaskRun) -> str:
     """Return what a line says of a task: its error, or how many items changed, and why it ran."""
-    return t.error or "; ".join(filter(None, (counted(t.counts), *t.reasons)))
+    if t.error:
+        return "; ".join(filter(None, (counted({word: t.counts[word] for word in USAGE if word in t.counts}), t.error)))
+    return "; ".join(filter(None, (counted(t.counts), *t.reasons)))
 
 
 def counted(counts: Mapping[str, float]) -> str:
-    """Return counts of items in words, such as `3 added, 197 unchanged, 3 computed`."""
-    return ", ".join(f"{n:,} {word}" for word, n in counts.items() if n)
+    """Return counts of items in words, such as `3 added, 197 unchanged, 3 computed, 800 tokens, cost 0.0001`."""
+    return ", ".join(f"cost {n:.6g}" if word == "cost" else f"{n:,} {word}" for word, n in counts.items() if n)

@@ -65,6 +65,16 @@ def run(
         list[str] | None,
         typer.Option("--allow-shrink", metavar="TASK", help="Let a task's source list far fewer files."),
     ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", metavar="N", min=0, help="Stop before paid services have taken more tokens."),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            "--max-cost", metavar="COST", min=0, help="Stop before they cost more, by the prices that tasks state."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Bring a pipeline up to date: run what is stale, and only that.
@@ -81,6 +91,8 @@ def run(
             jobs=jobs,
             keep_going=keep_going,
             allow_shrink=frozenset(allow_shrink or ()),
+            max_tokens=max_tokens,
+            max_cost=max_cost,
         )
         return running.run(pipeline, checking.with_variables(options, var or []), as_json=as_json)
 

@@ -45,4 +45,5 @@ def run_file(project: Project, path: Path, options: RunOptions, *, as_json: bool
         for left in kept_leftovers(project.store, result.run_id):
             talk(LEFT.format(path=left))
         say(summary(result))
-    return EXIT[result.status]
+    failed = {t.task for t in result.tasks if t.outcome == "failed"}
+    return ExitCode.LIMIT if failed and failed <= result.limited else EXIT[result.status]

@@ -28,6 +28,28 @@ class BusyError(Exception):
         self.after_s = after_s
 
 
+TOKEN_BYTES = 4
+"""Bytes of UTF-8 that a token has on the average of English text: what `dry-run` estimates with, and a run where the service tells nothing."""
+
+TOKENS_BESIDE = 8
+"""Tokens that a service may add to each text. It has no more than these and one for each byte: so much is reserved."""
+
+
+@dataclass(frozen=True)
+class Paid:
+    """What items cost at a service that is paid by tokens.
+
+    Attributes:
+        sent: a function from the params and a batch to the bytes of UTF-8 that are sent for each item, as numbers.
+        price: a function from the params to the price of a million tokens; None where it is not known.
+        used: a function from the params to whether the service is used with them.
+    """
+
+    sent: Callable[[Any, Any], Sequence[int]]
+    price: Callable[[Any], float | None]
+    used: Callable[[Any], bool] = lambda _params: True
+
+
 @dataclass(frozen=True)
 class Items:
     """What an item-wise transform declares. Its function is called with batches of new items, and with no others.
@@ -47,6 +69,7 @@ class Items:
         batch_rows: items of a call, at most; or a function from the params to that.
         batch_bytes: bytes of a call's input, about; one item may be larger.
         weight: a column of bytes that count too: the size of a file that an item only names.
+        paid: what it sends to a service that is paid by tokens; None: it sends nothing.
     """
 
     reads: Names
@@ -61,6 +84,7 @@ class Items:
     batch_rows: int | Callable[[Any], int] = 1024
     batch_bytes: int = 16 << 20
     weight: str = ""
+    paid: Paid | None = None
 
 
 class Unit(NamedTuple):

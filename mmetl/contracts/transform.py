@@ -119,6 +119,37 @@ class Parts(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """Counts what a task spends on a paid service, and knows what the run may spend at most.
+
+    Attributes:
+        price: of a million tokens; None where it is not known.
+    """
+
+    price: float | None
+
+    @property
+    def counts(self) -> Mapping[str, float]:
+        """What is spent: `tokens`, and `cost` where the price is known; empty if nothing is."""
+        ...
+
+    def hold(self, tokens: Sequence[int]) -> int:
+        """Reserve the most tokens that each of some items may take, for as many of the first ones as the run may spend; return how many.
+
+        Raises:
+            LimitError: if not even the first one fits.
+        """
+        ...
+
+    def spend(self, tokens: int) -> None:
+        """Note that tokens were spent."""
+        ...
+
+    def release(self) -> None:
+        """Give back what is reserved: what was spent of it has been noted."""
+        ...
+
+
 @dataclass
 class Job:
     """All that a running task is given.
@@ -145,6 +176,7 @@ class Job:
         memory_limit: how much memory the engine may use before it spills, such as `2000000000B`.
         fingerprint: of a source file, as it was observed before the task; None outside a run.
         on_cancel: register a function that interrupts the work; called at a timeout or Ctrl-C, from another thread.
+        meter: what it spends on a paid service; None outside a run.
         progress: tell how far the work has got: items done, items to do, and what is counted of them.
     """
 
@@ -169,6 +201,7 @@ class Job:
     view: bool = False
     fingerprint: Callable[[Path], str] | None = None
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
+    meter: Meter | None = None
     progress: Callable[[int, int, Mapping[str, float]], None] = lambda _done, _todo, _counts: None
 
 
@@ -197,7 +230,7 @@ class Made:
     quarantine: Manifest | None = None
     items: ItemIndex | None = None
     key: tuple[str, ...] | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
 
 

@@ -43,8 +43,9 @@ from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
 from mmetl.core.restore import AGAIN, find_build, parts_of
 from mmetl.core.sources import CodeWatch
+from mmetl.core.spending import Budget, Spending
 from mmetl.core.why import in_detail
-from mmetl.errors import MmetlError, TaskError
+from mmetl.errors import LimitError, MmetlError, TaskError
 from mmetl.observability.attempts import BEGAN
 from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.observability.runs import (
@@ -94,6 +95,9 @@ class Executor:
         self._begin = threading.Lock()
         self._started_in = ""
         self._indexed: set[Fingerprint] = set()
+        self.limited: set[str] = set()  # tasks that stopped before a limit was passed
+        self._budget = Budget(options.max_tokens, options.max_cost)
+        self._meters: dict[str, Spending] = {}
         self._details: dict[tuple[str, str], TaskDetail] = {}
         self._watched: dict[str, CodeWatch] = {}
 
@@ -196,13 +200,16 @@ class Executor:
             if self.cancelled:
                 return TaskRun(node.name, "skipped", why)  # it did not fail: it was stopped, and stays invalidated
             told = _tell(in_yaml(self.project, plan, node.name, self.options.variables, e), log)
-            result = TaskRun(node.name, "failed", why, 0, 0, time.perf_counter() - started, told)
+            if isinstance(e, LimitError):
+                self.limited.add(node.name)
+            spent = self._spent(plan, node)
+            result = TaskRun(node.name, "failed", why, 0, 0, time.perf_counter() - started, told, spent)
             self._commit_failure(plan, node, facts, result)
         else:
             seconds = time.perf_counter() - started
             manifest = done.manifest
             size = manifest.size_bytes
-            counts = done.all_counts
+            counts = done.all_counts | self._spent(plan, node)
             result = TaskRun(node.name, done.outcome, why, manifest.rows, size, seconds, done.warning, counts)
             self._commit_success(plan, node, facts, done, result)
             facts.settled.add(node.name)
@@ -216,6 +223,10 @@ class Executor:
     def explain(self, reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
         """Look into a changed recipe: which of its components changed."""
         return in_detail(self.project.store, reasons)
+
+    def _spent(self, plan: Plan, node: TaskNode) -> dict[str, float]:
+        meter = self._meters.get(f"{plan.pipeline}:{node.name}")
+        return meter.counts if meter else {}
 
     def load_details(self, plan: Plan, tasks: Sequence[str]) -> None:
         """Read what several tasks need at once."""
@@ -335,6 +346,7 @@ class Executor:
         transform = self.jobs.transform(detail)
         cancellation = Cancellation()
         job = self.jobs.job(transform, plan, node, facts, detail, log, cancellation)
+        job.meter = self._meters[job.name] = Spending(self._budget)
         job.progress = partial(self.progress, job.name)
         full = "forced" in again
         job.earlier = ItemHistory(self.project, node, plan.pipeline, forced=full, retried="retried" in again)
@@ -363,7 +375,7 @@ class Executor:
             except KeyboardInterrupt:
                 raise
             except BaseException as e:
-                if n == detail.retries or self.cancelled:
+                if n == detail.retries or self.cancelled or isinstance(e, LimitError):
                     self._clear(transform, node)  # half-written, and nobody else's
                     raise
                 job.log.write(f"attempt {n + 1} failed: {_sentence(e)}\n")
@@ -470,13 +482,13 @@ class _Done:
     inputs: Mapping[str, Fingerprint]
     quarantine: Manifest | None = None
     items: ItemIndex | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
     watermark: Any = None
     changed: tuple[str, ...] = ()
     warning: str = ""
 
     @property
-    def all_counts(self) -> dict[str, int]:
+    def all_counts(self) -> dict[str, float]:
         """Of items, and of rows that are set aside; items that are have been counted as failed."""
         failed = sum(u.failed for u in self.items.units) if self.items else 0
         aside = self.quarantine.rows - failed if self.quarantine else 0

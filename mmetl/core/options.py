@@ -33,6 +33,8 @@ class RunOptions(NamedTuple):
         variables: `--var` values.
         allow_shrink: tasks whose source may list fewer than half of what it listed before.
         exclude: selectors of tasks to leave out.
+        max_tokens: how many tokens may be spent on paid services; None: as many as it takes.
+        max_cost: what they may cost; None: whatever it is.
         retry: takes the place of `select` and `exclude`, which then only say what `force` is for.
     """
 
@@ -44,6 +46,8 @@ class RunOptions(NamedTuple):
     allow_shrink: frozenset[str] = frozenset()
     exclude: Sequence[str] = ()
     retry: Retry | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Return what the run record keeps of it, as JSON values; `recorded` reads them.
@@ -60,6 +64,8 @@ class RunOptions(NamedTuple):
             "retry_of": self.retry.run_id if self.retry else None,
         }
         kept = {k: v for k, v in said.items() if v}
+        limits = {"max_tokens": self.max_tokens, "max_cost": self.max_cost}
+        kept |= {k: v for k, v in limits.items() if v is not None}
         if self.variables:
             from mmetl.config.secrets import looks_secret
 
@@ -79,4 +85,6 @@ class RunOptions(NamedTuple):
             variables=arguments.get("values", NO_VARIABLES),
             allow_shrink=frozenset(arguments.get("allow_shrink", ())),
             exclude=tuple(arguments.get("exclude", ())),
+            max_tokens=arguments.get("max_tokens"),
+            max_cost=arguments.get("max_cost"),
         )

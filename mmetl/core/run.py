@@ -37,13 +37,17 @@ class Progress(Protocol):
 
 
 class RunResult(NamedTuple):
-    """How a run ended, with every selected task in plan order. `seconds` is wall time."""
+    """How a run ended, with every selected task in plan order. `seconds` is wall time.
+
+    `limited`: tasks that stopped before the run spent more than it may; they count as failed.
+    """
 
     run_id: str
     pipeline: str
     status: Status
     tasks: tuple[TaskRun, ...]
     seconds: float
+    limited: frozenset[str] = frozenset()
 
 
 def run(project: Project, path: Path, options: RunOptions, progress: Progress) -> RunResult:
@@ -69,10 +73,12 @@ def _run(project: Project, path: Path, options: RunOptions, progress: Progress, 
         return _noop(project, plan, options, selected, started)
     from mmetl.core.work import Work, work_off  # imports doit
 
-    status, run_id, worked = work_off(Work(project, plan, options, selected, facts, decisions, version), progress)
+    status, run_id, worked, limited = work_off(
+        Work(project, plan, options, selected, facts, decisions, version), progress
+    )
     known = {t.task: t for t in worked}
     tasks = tuple(known.get(n) or TaskRun(n, "fresh") for n in selected)
-    return RunResult(run_id, plan.pipeline, status, tasks, time.perf_counter() - started)
+    return RunResult(run_id, plan.pipeline, status, tasks, time.perf_counter() - started, limited)
 
 
 def _noop(project: Project, plan: Plan, options: RunOptions, selected: Sequence[str], started: float) -> RunResult:

@@ -42,8 +42,8 @@ class Work(NamedTuple):
     version: int
 
 
-def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun]]:
-    """Run what is stale; return how that went, the run's id, and every task that was looked at.
+def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun], frozenset[str]]:
+    """Run what is stale; return how that went, the run's id, every task that was looked at, and those that a limit stopped.
 
     Raises:
         RefusedError: if another run holds the project.
@@ -64,7 +64,8 @@ def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun]
     finally:
         left = _left(work.plan, _stale(work.decisions), executor)
         executor.end(status, {work.plan.pipeline: left})
-    return status, executor.run_id, [*executor.outcomes.values(), *left]
+    worked = [*executor.outcomes.values(), *left]
+    return status, executor.run_id, worked, frozenset(executor.limited)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from mmetl.cache.arrow_types import type_text
 from mmetl.cache.tables import cast
-from mmetl.contracts.items import BusyError, Items
+from mmetl.contracts.items import TOKENS_BESIDE, BusyError, Items
 from mmetl.contracts.transform import Job
 from mmetl.errors import MmetlError, TaskError
 from mmetl.items.ledger import Numbers
@@ -117,7 +117,15 @@ class Caller:
         try:
             while todo:
                 piece = todo.pop()
-                result = self._tried(piece)
+                room = self._room(piece)
+                if room < piece.num_rows:
+                    todo.append(piece.slice(room))
+                    piece = piece.slice(0, room)
+                try:
+                    result = self._tried(piece)
+                finally:
+                    if self._job.meter:
+                        self._job.meter.release()
                 if result is None:
                     half = piece.num_rows // 2
                     todo += [piece.slice(half), piece.slice(0, half)]
@@ -128,6 +136,14 @@ class Caller:
                 raise CutShortError(joined(done), error) from error
             raise
         return joined(done)
+
+    def _room(self, batch: pa.RecordBatch) -> int:
+        """Return for how many of the items it is sure that the run may spend what they cost. Raises LimitError for none."""
+        paid, meter = self._items.paid, self._job.meter
+        if paid is None or meter is None or not paid.used(self._job.params):
+            return int(batch.num_rows)
+        fits: int = meter.hold([size + TOKENS_BESIDE for size in paid.sent(self._job.params, batch)])
+        return fits
 
     def _tried(self, batch: pa.RecordBatch) -> Result | None:
         """Return what the items come to; None where one of several failed, and it is not known which."""

@@ -202,7 +202,8 @@ class ItemRun:
                 self._fail(unit, positions, own)
             unit.results.append(own)
             start += items
-        self._job.progress(self._computed, self._plan.to_compute, self._plan.counts)
+        spent = self._job.meter.counts if self._job.meter else {}
+        self._job.progress(self._computed, self._plan.to_compute, {**self._plan.counts, **spent})
         self._finish()
         self._note()
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, create_model
 
-from mmetl.contracts.items import Basis, Items
+from mmetl.contracts.items import TOKEN_BYTES, Basis, Items
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table, View
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.frugal import frugal
 
 if TYPE_CHECKING:
+    from mmetl.items.plan import Plan
     from mmetl.items.shape import Shape
 
 
@@ -111,6 +112,8 @@ class ItemTransform:
         from mmetl.items.calls import Caller
         from mmetl.items.run import Failures, ItemRun, in_order
 
+        if job.meter and self.items.paid:
+            job.meter.price = self.items.paid.price(job.params)
         stopped = threading.Event()
         job.on_cancel(stopped.set)
         given = {a: read_table(t).read_all() for a, t in over.others.items()}
@@ -132,7 +135,23 @@ class ItemTransform:
         from mmetl.items.plan import plan_items
 
         plan = plan_items(over.table, over.shape, over.basis, job.earlier, job.parts)
-        return {k: n for k, n in plan.counts.items() if n} | {"computed": plan.to_compute}
+        counts = {k: n for k, n in plan.counts.items() if n} | {"computed": plan.to_compute}
+        return {**counts, **self._expected(job, over, plan)}
+
+    def _expected(self, job: Job, over: _Over, plan: Plan) -> dict[str, float]:
+        """Return how many tokens the new items will take at a paid service, about, and what they cost."""
+        paid = self.items.paid
+        if paid is None or not paid.used(job.params) or not plan.to_compute:
+            return {}
+        from mmetl.items.plan import read_part
+
+        sent = 0
+        for changed in plan.changed:
+            if len(changed.todo):
+                rows = read_part(over.table, changed.number, over.shape.given).take(changed.todo)
+                sent += sum(sum(paid.sent(job.params, batch)) for batch in rows.to_batches())
+        tokens, price = -(-sent // TOKEN_BYTES), paid.price(job.params)
+        return {"tokens": tokens} | ({} if price is None else {"cost": tokens * price / 1_000_000})
 
     def _over(self, job: Job) -> _Over:
         """Return what the task is done over. Raises TaskError for an input that does not fit."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmetl.contracts.items import Items
+from mmetl.contracts.items import Items, Paid
 from mmetl.contracts.transform import Declaration, Job, Scope
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.transform import ItemTransform
@@ -45,6 +45,9 @@ class EmbedParams(BaseModel):
     api_key: str = Field("", description="service: such as ${secret:OPENAI_API_KEY}")
     send_dimensions: bool = Field(False, description="service: ask the model for that many dimensions")
     per_minute: int = Field(0, ge=0, description="service: requests in a minute, at most; 0: no limit")
+    price_per_million: float | None = Field(
+        None, ge=0, description="service: price of a million tokens, in the currency of `mmetl run --max-cost`"
+    )
     folder: str | None = Field(None, description="folder: of the model, in the project")
     function: str | None = Field(
         None, description="function: `module:function`, from a list of texts to an array (texts, dimensions)"
@@ -60,7 +63,7 @@ class EmbedParams(BaseModel):
         return self.dimensions or OFFLINE_DIMENSIONS
 
 
-NOT_OF_THE_MODEL = ("api_key", "batch_size", "per_minute", "timeout_s")
+NOT_OF_THE_MODEL = ("api_key", "batch_size", "per_minute", "price_per_million", "timeout_s")
 PACKAGES = {
     "offline": ("wordllama",),
     "folder": ("sentence-transformers",),
@@ -76,7 +79,10 @@ def vector_type(dimensions: int) -> str:
 
 
 def embedder(
-    params: EmbedParams, functions: Mapping[str, Callable[..., Any]], stopped: threading.Event | None = None
+    params: EmbedParams,
+    functions: Mapping[str, Callable[..., Any]],
+    stopped: threading.Event | None = None,
+    spent: Callable[[int], None] = lambda _tokens: None,
 ) -> Callable[[Sequence[str]], tuple[Vectors, list[str | None]]]:
     """Return what makes vectors of texts, and says of each what is wrong with it.
 
@@ -84,13 +90,14 @@ def embedder(
         params: of the task.
         functions: `module:function` -> the project's function.
         stopped: set when the run is interrupted.
+        spent: is told the tokens that each answer of a service took.
 
     Raises:
         MissingError: if the provider's package is not installed.
     """
     from mmetl.transforms.vector.numbers import as_vectors, judged, unit
 
-    embed = _provider(params, functions, stopped or threading.Event())
+    embed = _provider(params, functions, stopped or threading.Event(), spent)
 
     def embedded(texts: Sequence[str]) -> tuple[Vectors, list[str | None]]:
         try:
@@ -105,7 +112,10 @@ def embedder(
 
 
 def _provider(
-    params: EmbedParams, functions: Mapping[str, Callable[..., Any]], stopped: threading.Event
+    params: EmbedParams,
+    functions: Mapping[str, Callable[..., Any]],
+    stopped: threading.Event,
+    spent: Callable[[int], None],
 ) -> Callable[[Sequence[str]], Any]:
     """Return what makes, of a list of texts, what are hopefully their vectors."""
     from mmetl.transforms.vector import providers
@@ -121,7 +131,7 @@ def _provider(
 
     asked = params.size if params.send_dimensions else None
     return Service(
-        params.base_url, str(params.model), params.api_key, asked, params.per_minute, params.timeout_s, stopped
+        params.base_url, str(params.model), params.api_key, asked, params.per_minute, params.timeout_s, stopped, spent
     )
 
 
@@ -155,7 +165,8 @@ class Embed(ItemTransform):
         params: EmbedParams = job.params
         stopped = threading.Event()
         job.on_cancel(stopped.set)
-        embed = embedder(params, job.functions, stopped)
+        told = {"spent": job.meter.spend} if job.meter else {}
+        embed = embedder(params, job.functions, stopped, **told)
 
         def embedded(batch: pa.RecordBatch) -> dict[str, Any]:
             return _embedded(batch, params, embed)
@@ -185,6 +196,14 @@ def _embedded(
     return {params.into: made, "_error": pa.array(errors, pa.string())}
 
 
+def _sent(params: EmbedParams, batch: pa.RecordBatch) -> list[int]:
+    """Return the bytes of each text."""
+    import pyarrow.compute as pc
+
+    sizes: list[int] = pc.fill_null(pc.binary_length(batch.column(params.text)), 0).to_pylist()
+    return sizes
+
+
 def _batch_rows(params: EmbedParams) -> int:
     return params.batch_size or (2048 if params.provider in {"offline", "folder"} else 128)
 
@@ -196,6 +215,7 @@ EMBED = Embed(
         reads=lambda params: (params.text,),
         makes=lambda params: {params.into: vector_type(params.size)},
         batch_rows=_batch_rows,
+        paid=Paid(_sent, lambda params: params.price_per_million, lambda params: params.provider == "service"),
     ),
     EmbedParams,
     version=2,

@@ -9,12 +9,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.message import Message
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any
 
-from mmetl.contracts.items import BusyError
+from mmetl.contracts.items import TOKEN_BYTES, BusyError
 from mmetl.errors import TaskError
 
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -41,9 +41,7 @@ class Service:
         per_minute: requests at most; 0: no limit.
         timeout_s: how long it may say nothing.
         stopped: set when the run is interrupted.
-
-    Attributes:
-        tokens: how many the service has counted so far.
+        spent: is told after each answer how many tokens it took, by the service's own count where it gives one.
     """
 
     def __init__(
@@ -55,6 +53,7 @@ class Service:
         per_minute: int,
         timeout_s: float,
         stopped: threading.Event,
+        spent: Callable[[int], None] = lambda _tokens: None,
     ) -> None:
         self._url = f"{base_url.rstrip('/')}/embeddings"
         self._body = {"model": model, "encoding_format": "float"} | ({"dimensions": dimensions} if dimensions else {})
@@ -67,7 +66,7 @@ class Service:
         self._lock = threading.Lock()
         self._answered = False
         self._open = urllib.request.build_opener(_NoRedirect).open
-        self.tokens = 0
+        self._spent = spent
 
     def __call__(self, texts: Sequence[str]) -> list[Any]:
         """Return what the service gives for each text: a list of numbers, or nothing of use.
@@ -78,11 +77,11 @@ class Service:
             TaskError: where it refuses all, or its answer is none.
         """
         answer = self._ask(texts)
+        self._spent(_tokens(answer, texts))
         try:
             found = answer["data"]
             at = {int(d.get("index", n)): d["embedding"] for n, d in enumerate(found)}
             vectors = [at[n] for n in range(len(texts))]
-            self.tokens += int((answer.get("usage") or {}).get("prompt_tokens") or 0)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             shown = json.dumps(answer)[:SAID]
             raise TaskError(
@@ -143,6 +142,16 @@ class Service:
         except (TypeError, ValueError):
             return 0.0
         return min(max(seconds, 0.0), LATER_S)
+
+
+def _tokens(answer: Any, texts: Sequence[str]) -> int:
+    """Return the tokens that a service says it took; where it says nothing, an estimate."""
+    usage: Any = answer.get("usage") if isinstance(answer, dict) else None
+    said = usage if isinstance(usage, dict) else {}
+    for tokens in (said.get("total_tokens"), said.get("prompt_tokens")):
+        if type(tokens) is int:
+            return tokens
+    return sum(-(-len(t.encode()) // TOKEN_BYTES) for t in texts)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

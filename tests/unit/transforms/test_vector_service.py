@@ -188,7 +188,7 @@ def test_a_service_that_says_nothing_is_asked_again(empty, service):
 
 
 def test_one_that_stays_busy_fails_the_task_and_keeps_what_is_finished(empty, service, monkeypatch):
-    monkeypatch.setattr("mmetl.items.calls.RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr("mmetl.items.calls.RETRY_LIMIT_S", 0.01)
     set_up(empty, service, {n: f"text {n}" for n in range(6)})
     service.answers = [None, None, *[busy(503)] * 6]
     assert run(empty)["error"].startswith("'vector.embed' gave up after 6 attempts: BusyError: HTTP 503")
@@ -300,14 +300,15 @@ def test_an_answer_that_is_none_fails_the_task(empty, service, body, told):
 def test_it_counts_the_tokens_that_it_is_told():
     from mmetl.transforms.vector.service import Service
 
+    spent: list[int] = []
     server = Endpoint()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        asked = Service(server.url, "m", KEY, None, 0, 5.0, threading.Event())
+        asked = Service(server.url, "m", KEY, None, 0, 5.0, threading.Event(), spent.append)
         asked(["one two", "three"])
         asked(["four"])
-        assert asked.tokens == 4
+        assert spent == [3, 1]
     finally:
         server.shutdown()
         server.server_close()
