@@ -8,7 +8,6 @@ import os
 import shutil
 import threading
 import time
-import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,8 +43,9 @@ from mmetl.core.reasons import Reason, texts
 from mmetl.core.restore import AGAIN, find_build, parts_of
 from mmetl.core.sources import CodeWatch
 from mmetl.core.spending import Budget, Spending
+from mmetl.core.telling import sentence, tell
 from mmetl.core.why import in_detail
-from mmetl.errors import LimitError, MmetlError, TaskError
+from mmetl.errors import LimitError, TaskError
 from mmetl.observability.attempts import BEGAN
 from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.observability.runs import (
@@ -199,7 +199,7 @@ class Executor:
         except BaseException as e:  # noqa: BLE001  user code may raise anything; the run goes on and tells
             if self.cancelled:
                 return TaskRun(node.name, "skipped", why)  # it did not fail: it was stopped, and stays invalidated
-            told = _tell(in_yaml(self.project, plan, node.name, self.options.variables, e), log)
+            told = tell(in_yaml(self.project, plan, node.name, self.options.variables, e), log)
             if isinstance(e, LimitError):
                 self.limited.add(node.name)
             spent = self._spent(plan, node)
@@ -378,7 +378,7 @@ class Executor:
                 if n == detail.retries or self.cancelled or isinstance(e, LimitError):
                     self._clear(transform, node)  # half-written, and nobody else's
                     raise
-                job.log.write(f"attempt {n + 1} failed: {_sentence(e)}\n")
+                job.log.write(f"attempt {n + 1} failed: {sentence(e)}\n")
                 time.sleep(min(RETRY_DELAY_S * 2**n, RETRY_LIMIT_S))
         raise AssertionError(node.name)
 
@@ -493,19 +493,3 @@ class _Done:
         failed = sum(u.failed for u in self.items.units) if self.items else 0
         aside = self.quarantine.rows - failed if self.quarantine else 0
         return {**self.counts, **({"quarantined": aside} if aside else {})}
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, MmetlError):
-        return (f"{error.where}: " if error.where else "") + error.what + (f"; {error.help}" if error.help else "")
-    if isinstance(error, SystemExit):
-        return f"it called sys.exit({error.code!r})"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _tell(error: BaseException, log: TaskLog) -> str:
-    """Write the whole error to the task's log, where that can be; return the sentence for the summary."""
-    whole = f"{error}\n" if isinstance(error, MmetlError) else "".join(traceback.format_exception(error))
-    with contextlib.suppress(OSError, TaskError):
-        log.write(whole)
-    return log.redacted(_sentence(error))
