@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from mmetl.cache.arrow_types import normal_schema
 from mmetl.cache.tables import cast
-from mmetl.engines.duckdb import Session, file_list
+from mmetl.engines.duckdb import Session, file_list, literal
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.schemas import Group
 from mmetl.utils.text import quote
@@ -19,20 +19,27 @@ from mmetl.utils.text import quote
 _FILE_MAGIC = b"ARROW1"
 
 
-def parquet_groups(db: Session, shown: Mapping[Path, str]) -> list[Group]:
-    """Return Parquet files as groups."""
+Apart = Callable[[str], object]
+"""Tells files apart by what messages call them: those of a group have the same of it."""
+
+
+def parquet_groups(db: Session, shown: Mapping[Path, str], apart: Apart, filename: str = "") -> list[Group]:
+    """Return Parquet files as groups; `filename` names a further column, of the path of each row's file."""
     schemas = {path: _parquet_schema(path, name) for path, name in shown.items()}
+    more = f", filename={literal(filename)}" if filename else ""
     return [
-        _group(db, schema, [shown[p] for p in paths], f"read_parquet({file_list(paths)}, hive_partitioning=false)")
-        for schema, paths in _runs(schemas)
+        _group(
+            db, schema, [shown[p] for p in paths], f"read_parquet({file_list(paths)}, hive_partitioning=false{more})"
+        )
+        for schema, paths in _runs(schemas, shown, apart)
     ]
 
 
-def arrow_groups(db: Session, shown: Mapping[Path, str]) -> list[Group]:
+def arrow_groups(db: Session, shown: Mapping[Path, str], apart: Apart) -> list[Group]:
     """Return Arrow files, also those of Feather, as groups. Their rows are read once, while the query runs."""
     schemas = {path: _arrow_schema(path, name) for path, name in shown.items()}
     groups = []
-    for number, (schema, paths) in enumerate(_runs(schemas)):
+    for number, (schema, paths) in enumerate(_runs(schemas, shown, apart)):
         table = f"__mmetl_arrow_{number}"
         normal = normal_schema(schema)
         db.register(table, pa.RecordBatchReader.from_batches(normal, _batches(paths, normal)))
@@ -45,9 +52,15 @@ def _group(db: Session, schema: pa.Schema, files: Sequence[str], source: str) ->
     return Group(tuple(files), source, types, {f.name: str(f.type) for f in schema})
 
 
-def _runs(schemas: Mapping[Path, pa.Schema]) -> Iterator[tuple[pa.Schema, list[Path]]]:
+def _runs(
+    schemas: Mapping[Path, pa.Schema], shown: Mapping[Path, str], apart: Apart
+) -> Iterator[tuple[pa.Schema, list[Path]]]:
     """Yield files that follow each other and have one schema."""
-    for _, run in itertools.groupby(schemas, lambda path: [(f.name, str(f.type)) for f in schemas[path]]):
+
+    def key(path: Path) -> object:
+        return [(f.name, str(f.type)) for f in schemas[path]], apart(shown[path])
+
+    for _, run in itertools.groupby(schemas, key):
         paths = list(run)
         yield schemas[paths[0]], paths
 

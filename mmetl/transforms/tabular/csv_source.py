@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -68,28 +68,41 @@ class CsvSource:
         self.columns = {path: self._names_of(path, name) for path, name in files.items()}
         self.names = self._names()
 
-    def query(self, db: Session) -> tuple[str, list[str]]:
-        """Return the query over all files with every column in its type, and the names of the columns."""
+    def query(
+        self, db: Session, added: Callable[[str, str, Sequence[str]], str] | None = None, more: Sequence[str] = ()
+    ) -> tuple[str, list[str]]:
+        """Return the query over all files with every column in its type, and the names of the columns.
+
+        Args:
+            db: the session.
+            added: puts further columns behind those of a file (see FolderValues.added), typed already.
+            more: their names.
+        """
+
+        def one(path: Path) -> str:
+            rows = self._file_query(path)
+            return f"from {added(self.files[path], f'({rows})', self.names)}" if added else rows
+
         # File by file: given more files than twice the cores, DuckDB drops what follows an unclosed quote without a word.
-        raw = f"({' union all '.join(self._file_query(path) for path in self.files)})"
+        raw = f"({' union all '.join(map(one, self.files))})"
         if self.is_wide:
             db.rows(f"create temp table {_RAW} as from {raw}")
             raw = _RAW
-        return self.typed(db, raw), self.names
+        return self.typed(db, raw, more), [*self.names, *more]
 
     @property
     def is_wide(self) -> bool:
         """Whether one query cannot look at all columns beside each other: the time to plan it would grow with the square."""
         return len(self.names) > WIDE
 
-    def typed(self, db: Session, raw: str) -> str:
-        """Return the query over rows of text with every column in its type; `raw` is what follows `from`."""
+    def typed(self, db: Session, raw: str, more: Sequence[str] = ()) -> str:
+        """Return the query over rows of text with every column in its type, and `more`; `raw` is what follows `from`."""
         types = self._types(db, raw)
         typed = (
             f"cast(nullif({quote(n)}, '') as {t}) as {quote(n)}" if t != "VARCHAR" else quote(n)
             for n, t in types.items()
         )
-        return f"select {', '.join(typed)} from {raw}"
+        return f"select {', '.join([*typed, *map(quote, more)])} from {raw}"
 
     def copy_query(self, path: Path, copy: Path, first: str, *, spans: bool) -> str:
         """Return the query over a copy of rows of a file, in UTF-8 and without a header: the columns of all, as text.
@@ -216,6 +229,12 @@ class CsvSource:
         """Open a file as text; `errors` is what becomes of bytes that are none, as Python has it."""
         encoding = "utf-8-sig" if self.params.encoding == "utf-8" else self.params.encoding
         return path.open(encoding=encoding, errors=errors, newline="")
+
+
+def guessed_types(db: Session, raw: str, names: Sequence[str]) -> dict[str, str]:
+    """Return column -> the type that all its texts fit; `raw` is what follows `from`."""
+    bits = _narrow_bits(db, raw, names)
+    return {name: _TYPES.get(bits[name] or 0, "VARCHAR") for name in names}
 
 
 def _rows(path: Path, columns: Iterable[str], options: str, *, parallel: bool) -> str:

@@ -16,14 +16,17 @@ from mmetl.transforms.tabular.bad_rows import RowSource, is_final, set_aside
 from mmetl.transforms.tabular.csv_errors import csv_error
 from mmetl.transforms.tabular.csv_rows import CsvRows
 from mmetl.transforms.tabular.csv_source import CsvSource
+from mmetl.transforms.tabular.folder_values import FolderValues
 from mmetl.transforms.tabular.json_rows import JsonRows
 from mmetl.transforms.tabular.json_source import declared, json_query
 from mmetl.transforms.tabular.packed import unpacked
 from mmetl.transforms.tabular.read import Format, ReadParams
 from mmetl.transforms.tabular.results import no_column, store_query
-from mmetl.transforms.tabular.schemas import one_query
+from mmetl.transforms.tabular.schemas import Group, one_query
 from mmetl.transforms.tabular.xlsx_source import xlsx_groups
 from mmetl.utils.text import quote
+
+_PATH = "__mmetl_path"
 
 
 def read_files(job: Job, params: ReadParams, kind: Format, files: Sequence[Path]) -> Made:
@@ -41,7 +44,8 @@ def read_files(job: Job, params: ReadParams, kind: Format, files: Sequence[Path]
         on_cancel=job.on_cancel,
     ) as db:
         try:
-            sql, names = source.query(db) if source else _query(job, params, kind, shown, db)
+            folders = FolderValues(params.partition_by, shown.values(), params.types, db)
+            sql, names = _csv(source, folders, db) if source else _query(job, params, kind, shown, folders, db)
             return _store(job, params, db, sql, names, buckets)
         except TaskError as error:
             refused = csv_error(error, source) if source else error
@@ -71,14 +75,45 @@ def _kept(params: ReadParams, names: Sequence[str]) -> Sequence[str]:
     return params.columns or names
 
 
-def _query(job: Job, params: ReadParams, kind: Format, shown: Mapping[Path, str], db: Session) -> tuple[str, list[str]]:
+def _csv(source: CsvSource, folders: FolderValues, db: Session) -> tuple[str, list[str]]:
+    return source.query(db, folders.added, folders.columns) if folders.columns else source.query(db)
+
+
+def _query(
+    job: Job, params: ReadParams, kind: Format, shown: Mapping[Path, str], folders: FolderValues, db: Session
+) -> tuple[str, list[str]]:
     """Return the query over JSON, Arrow, Parquet or Excel files, and its columns."""
     if kind in {"json", "ndjson"}:
-        sql, names = json_query(job, db, shown, lines=kind == "ndjson")
+        sql, names = json_query(job, db, shown, folders, lines=kind == "ndjson")
     else:
-        if kind == "xlsx":
-            groups = xlsx_groups(db, shown, params)
-        else:
-            groups = parquet_groups(db, shown) if kind == "parquet" else arrow_groups(db, shown)
+        groups = _groups(params, kind, shown, folders, db)
         sql, names = one_query(groups, params)
     return declared(params, names, f"({sql})"), names
+
+
+def _groups(
+    params: ReadParams, kind: Format, shown: Mapping[Path, str], folders: FolderValues, db: Session
+) -> list[Group]:
+    """Return Arrow, Parquet or Excel files as groups, with the columns that their folders give."""
+    if kind == "parquet" and folders.columns and all(path.as_posix().endswith(name) for path, name in shown.items()):
+        # One query for all folders: thousands of small ones would take minutes to plan.
+        return [_by_path(g, folders) for g in parquet_groups(db, shown, lambda _: None, _PATH)]
+    if kind == "xlsx":
+        groups = xlsx_groups(db, shown, params)
+    else:
+        groups = (parquet_groups if kind == "parquet" else arrow_groups)(db, shown, folders.key)
+    return [_in_folders(g, folders) for g in groups] if folders.columns else groups
+
+
+def _in_folders(group: Group, folders: FolderValues) -> Group:
+    """Return a group of files of the same folders with the columns that those give."""
+    source = folders.added(group.files[0], group.source, group.types)
+    return Group(group.files, source, {**group.types, **folders.types}, {**group.words, **folders.types})
+
+
+def _by_path(group: Group, folders: FolderValues) -> Group:
+    """Return a group of files of any folders, whose rows have their path in a column, with the columns that those give."""
+    folders.refuse_own(group.files[0], group.words)
+    source = f"(select * exclude ({quote(_PATH)}), {folders.of_paths(_PATH)} from {group.source})"
+    own = {name: kind for name, kind in group.types.items() if name != _PATH}
+    return Group(group.files, source, {**own, **folders.types}, {**group.words, **folders.types})

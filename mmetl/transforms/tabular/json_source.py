@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mmetl.contracts.transform import Job
 from mmetl.engines.duckdb import Session, file_list, literal, session
 from mmetl.errors import TaskError, Where
+from mmetl.transforms.tabular.folder_values import FolderValues
 from mmetl.transforms.tabular.json_digits import columns_sql, with_all_digits
 from mmetl.transforms.tabular.lines import MEND_LONG, SHOWN_LINE, is_cut, lines_of
 from mmetl.transforms.tabular.read import ReadParams
@@ -22,19 +23,32 @@ _FORMS = {True: "array", False: "newline_delimited"}
 _NO_ROWS = re.compile(rb"\[\s*\]\s*")
 
 
-def json_query(job: Job, db: Session, shown: Mapping[Path, str], *, lines: bool) -> tuple[str, list[str]]:
+def json_query(
+    job: Job, db: Session, shown: Mapping[Path, str], folders: FolderValues | None = None, *, lines: bool
+) -> tuple[str, list[str]]:
     """Return the query over files whose columns are those of all objects of all files, and the columns.
 
     Args:
         job: the running task.
         db: the session that will read the files.
         shown: the files -> what messages call them.
+        folders: the columns that their folders give them.
         lines: whether an array is refused.
     """
     full, array = refuse_forms(shown, lines=lines)
-    source = f"{file_list(full)}, format={literal(_FORMS[array])}, records=true, hive_partitioning=false"
+    options = f"format={literal(_FORMS[array])}, records=true, hive_partitioning=false"
+    source = f"{file_list(full)}, {options}"
     found = with_all_digits(db, source, _types(job, full, source))
-    return f"select * from read_json({source}, columns={columns_sql(found)})", [name for name, _ in found]
+    names = [name for name, _ in found]
+
+    def rows(files: Iterable[Path]) -> str:
+        return f"read_json({file_list(files)}, {options}, columns={columns_sql(found)})"
+
+    if folders is None or not folders.columns:
+        return f"select * from {rows(full)}", names
+    paths = {name: path for path, name in full.items()}
+    runs = (folders.added(run[0], rows(paths[n] for n in run), names) for run in folders.runs(list(paths)))
+    return " union all ".join(f"select * from {run}" for run in runs), [*names, *folders.columns]
 
 
 def declared(params: ReadParams, names: Sequence[str], source: str) -> str:

@@ -84,6 +84,11 @@ class ReadParams(BaseModel):
         default_factory=dict, description="column: DuckDB type, where it should not be what the values suggest"
     )
     columns: list[str] = Field(default_factory=list, description="columns to keep, in this order; default: all")
+    partition_by: list[str] = Field(
+        default_factory=list,
+        description="columns whose values are in the names of the folders, such as year=2024/region=eu: what"
+        " `tabular.write` with `partition_by` has written",
+    )
     names: list[str] = Field(
         default_factory=list, description="names of all columns, for csv, tsv and xlsx without a header"
     )
@@ -205,6 +210,7 @@ def _problems(params: ReadParams, scope: Scope) -> Iterator[ParamError]:
     if params.sheet is not None and kind != "xlsx":
         yield ParamError(f"'sheet' is for xlsx, and this file is {kind}", help="leave it out", param=("sheet",))
     yield from _bad_rows_problems(params, kind)
+    yield from _folder_problems(params, kind)
     if params.names and params.header:
         yield ParamError("'names' is for files without a header", help="set `header: false`", param=("names",))
     for name in ("table", "query", "watermark"):
@@ -226,6 +232,22 @@ def _bad_rows_problems(params: ReadParams, kind: Format) -> Iterator[ParamError]
             "'max_bad_fraction' is for rows that are set aside",
             help="set `bad_rows: quarantine`",
             param=("max_bad_fraction",),
+        )
+
+
+def _folder_problems(params: ReadParams, kind: Format) -> Iterator[ParamError]:
+    for n, column in enumerate(params.partition_by):
+        if column.lower() in {c.lower() for c in params.partition_by[:n]}:
+            yield ParamError(f"'{column}' is there twice", help="leave one out", param=("partition_by", n))
+    if params.partition_by and kind == "sqlite":
+        yield ParamError(
+            "'partition_by' is for files, and this is SQLite", help="leave it out", param=("partition_by",)
+        )
+    if params.partition_by and params.bad_rows == "quarantine":
+        yield ParamError(
+            "'partition_by' and 'bad_rows: quarantine' do not go together",
+            help="leave one out",
+            param=("partition_by",),
         )
 
 
