@@ -136,6 +136,21 @@ def test_every_transform_is_documented() -> None:
             assert field.description, (name, key)
 
 
+@pytest.mark.parametrize(
+    "name", [n for n in BUILT_IN if str(getattr(load(BUILT_IN[n]), "grain", "")).startswith("item")]
+)
+def test_the_grain_of_each_item_wise_transform_is_told(name: str) -> None:
+    """How finely it skips, what it reads and makes (a target writes), and what one change costs."""
+    text = (REFERENCE / "transforms.md").read_text(encoding="utf-8")
+    section = text.partition(f"## `{name}`\n")[2].partition("\n## ")[0]
+    told = re.search(r"^Grain: (?:item|bucket)\b.*?(?:\n\n|\Z)", section, re.MULTILINE | re.DOTALL)
+    assert told, name
+    words = " ".join(told[0].split())
+    assert "Reads " in words
+    assert any(word in words for word in ("make", "writ")), words
+    assert re.search(r"[Oo]ne changed \w+", words), words
+
+
 def test_examples_of_transforms_are_valid(tmp_path: Path) -> None:
     """Each example is a list of tasks; together they are one pipeline."""
     text = (REFERENCE / "transforms.md").read_text(encoding="utf-8")
