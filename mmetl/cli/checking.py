@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmetl.cli.output import USAGE, columns, count, counted, run_json, say, say_json
+from mmetl.cli.output import USAGE, columns, count, counted, run_json, say, say_json, some
 from mmetl.cli.running import open_project
 from mmetl.core.options import RunOptions
 from mmetl.core.preview import Preview, preview
@@ -55,7 +55,7 @@ def _told(p: Preview) -> Iterator[str]:
         computed = f"{p.counts['computed']:,} to compute" if "computed" in p.counts else ""
         spent = counted({word: p.counts[word] for word in USAGE if word in p.counts})
         yield ", ".join(filter(None, (counted(counts), computed, spent and f"about {spent}")))
-    yield from (*p.reasons, *p.notes)
+    yield from (*some(p.reasons), *p.notes)
 
 
 def _word(p: Preview) -> str:

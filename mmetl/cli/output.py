@@ -18,6 +18,7 @@ JSON_SCHEMA_VERSION = 1
 LEFT = "left {path}: no task declares it any more, and it was changed since mmETL wrote it"
 DEBUG = "MMETL_DEBUG"  # set by --debug; a variable, so that it reaches errors of every stage
 USAGE = ("tokens", "cost")  # counts that are no items
+SHOWN_REASONS = 5  # in one line; `why` and `--json` have all
 OUTCOMES = ("ran", "fresh", "restored", "failed", "blocked", "skipped")
 
 
@@ -161,7 +162,13 @@ def _told(t: TaskRun) -> str:
     """Return what a line says of a task: its error, or how many items changed, and why it ran."""
     if t.error:
         return "; ".join(filter(None, (counted({word: t.counts[word] for word in USAGE if word in t.counts}), t.error)))
-    return "; ".join(filter(None, (counted(t.counts), *t.reasons)))
+    return "; ".join(filter(None, (counted(t.counts), *some(t.reasons))))
+
+
+def some(reasons: Sequence[str]) -> Sequence[str]:
+    """Return the first of many reasons, and how many more there are: a line is to be read."""
+    more = len(reasons) - SHOWN_REASONS
+    return [*reasons[:SHOWN_REASONS], f"and {more:,} more reasons"] if more > 1 else reasons
 
 
 def counted(counts: Mapping[str, float]) -> str:

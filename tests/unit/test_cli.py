@@ -468,3 +468,18 @@ def test_one_is_not_several(empty: Project) -> None:
     assert empty.fast("clean").out == "1 file removed; the next run restores those of current tasks\n"
     assert empty.fast("forget", "a").out == "1 task forgotten; the next run computes it\n"
     assert empty.fast("gc").out.startswith("0 builds and 1 part removed, ")
+
+
+def test_a_line_has_a_few_reasons(empty: Project) -> None:
+    """A folder of many new files is no line of many reasons; `why` and `--json` have all of them."""
+    empty.tasks("  a: {transform: shell.run, params: {command: 'true', inputs: ['in/*.txt']}}\n")
+    empty.write("in/00.txt", "")
+    assert empty.fast("run").code == 0
+    for n in range(1, 20):
+        empty.write(f"in/{n:02}.txt", "")
+    told = "; ".join(f"in/{n:02}.txt is new" for n in range(1, 6)) + "; and 14 more reasons"
+    assert empty.fast("dry-run").out.splitlines()[0].endswith(told)
+    assert len(empty.fast("dry-run", "--json").reasons()["a"]) == 19
+    assert len(empty.fast("why", "a").out.splitlines()) >= 19
+    assert empty.fast("run").code == 0
+    assert told in empty.fast("status").out
