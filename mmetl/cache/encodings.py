@@ -24,24 +24,34 @@ FORMAT: dict[str, Any] = {
 
 def encodings(rows: pa.Table) -> dict[str, Any]:
     """Return what ParquetWriter is told of the columns of a file that begins with these rows, beside FORMAT."""
-    vectors = _vectors(rows.schema)
+    whole = _vectors(rows.schema) | _statistics(rows.schema)
     if rows.num_rows < FEW_ROWS:
-        return {"use_dictionary": False} | vectors
+        return {"use_dictionary": False} | whole
     step = max(rows.num_rows // SAMPLE_ROWS, 1)
     sample = rows.take(pa.array(range(0, rows.num_rows, step), pa.int32())) if step > 1 else rows
     plain = [f.name for f in rows.schema if _is_flat(f.type) and _is_distinct(sample.column(f.name))]
-    others = [leaf for f in rows.schema if f.name not in set(plain) for leaf in _leaves(f.name, f.type)]
+    others = [leaf for f in rows.schema if f.name not in set(plain) for leaf, _ in _leaves(f.name, f.type)]
     packed = {name: found for name in plain if (found := _packed(rows.schema.field(name).type))}
     for name in {*others} & {*packed}:  # a column `a.b` beside a field `b` of a column `a`
         del packed[name]
-    return {"use_dictionary": others, "column_encoding": packed} | vectors
+    return {"use_dictionary": others, "column_encoding": packed} | whole
+
+
+def _statistics(schema: pa.Schema) -> dict[str, Any]:
+    """Return which columns tell between which values theirs are: none of floats, of which a NaN is in no such statement.
+
+    A reader to which NaN is the largest number, as it is to DuckDB, would skip it with its row group.
+    """
+    leaves = [leaf for f in schema for leaf in _leaves(f.name, f.type)]
+    exact = [name for name, kind in leaves if not pa.types.is_floating(kind)]
+    return {"write_statistics": exact} if len(exact) < len(leaves) else {}
 
 
 def _vectors(schema: pa.Schema) -> dict[str, Any]:
     """Return how columns are compressed where some hold vectors, whose bits are as good as random."""
     if not any(_is_vector(f.type) for f in schema):
         return {}
-    leaves = [leaf for f in schema for leaf in _leaves(f.name, f.type)]
+    leaves = [leaf for f in schema for leaf, _ in _leaves(f.name, f.type)]
     whole = dict.fromkeys(leaves, FORMAT["compression"])
     none = {f"{f.name}.list.{f.type.value_field.name}": "none" for f in schema if _is_vector(f.type)}
     return {"compression": whole | none, "compression_level": dict.fromkeys(leaves, FORMAT["compression_level"])}
@@ -68,8 +78,8 @@ def _packed(kind: pa.DataType) -> str | None:
     return "DELTA_LENGTH_BYTE_ARRAY" if t.is_string(kind) or t.is_binary(kind) else None
 
 
-def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
-    """Yield the Parquet columns of a column; without those of floats in lists, which are vectors and do not repeat."""
+def _leaves(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+    """Yield the Parquet columns of a column, and their types; without those of floats in lists, which are vectors and do not repeat."""
     t = pa.types
     if t.is_struct(kind):
         for field in kind:
@@ -81,4 +91,4 @@ def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
         if not t.is_floating(kind.value_type):
             yield from _leaves(f"{path}.list.{kind.value_field.name}", kind.value_type)
     else:
-        yield path
+        yield path, kind

@@ -80,6 +80,21 @@ def test_vectors_are_not_compressed() -> None:
     assert pq.read_table(written(rows)).equals(rows)
 
 
+def test_floats_do_not_tell_between_which_values_they_are(tmp_path: Any) -> None:
+    """DuckDB holds NaN to be the largest number, Parquet's statistics leave it out: it was skipped with its row group."""
+    nan = float("nan")
+    rows = pa.table({"x": [1.0, nan], "s": [{"a": nan, "b": 1}, {"a": 1.0, "b": 2}], "n": [1, 2]})
+    group = pq.ParquetFile(written(rows)).metadata.row_group(0)
+    told = {group.column(i).path_in_schema: group.column(i).is_stats_set for i in range(group.num_columns)}
+    assert told == {"x": False, "s.a": False, "s.b": True, "n": True}
+    (tmp_path / "a.parquet").write_bytes(written(rows).getvalue())
+    with duckdb.connect() as db:
+        counts = [
+            db.execute(f"select count(*) from '{tmp_path}/a.parquet' where {c} > 5").fetchone() for c in ("x", "s.a")
+        ]
+    assert counts == [(1,), (1,)]
+
+
 def test_a_column_and_a_field_of_one_path() -> None:
     rows = pa.table({"a.b": list(range(ROWS)), "a": [{"b": n % 5} for n in range(ROWS)]})
     assert pq.read_table(written(rows)).equals(rows)
