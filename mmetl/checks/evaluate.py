@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from mmetl.checks.footers import read_footers
 from mmetl.checks.functions import Own, put_function
 from mmetl.checks.languages import put_language
-from mmetl.checks.rules import THIS, Rule, Severity, compile_check
+from mmetl.checks.repeats import repeated
+from mmetl.checks.rules import REPEATED, THIS, Rule, Severity, compile_check
 from mmetl.checks.split import split
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Input, Parts, Table
@@ -21,6 +24,9 @@ from mmetl.engines.duckdb import Session, session
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.sql import reasons_below
 from mmetl.utils.text import near
+
+MOST_REPEATED = 1_000_000
+"""Hashes; where more are repeated, all rows are grouped at once."""
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -55,15 +61,16 @@ class Examination:
         table: the table or view under check, in the session as `this`.
         rules: its checks, compiled.
         db: the session.
+        scratch: folder for what does not fit into memory.
     """
 
-    def __init__(self, table: Input, rules: Sequence[Rule], db: Session) -> None:
-        self._table, self._rules, self._db = table, rules, db
+    def __init__(self, table: Input, rules: Sequence[Rule], db: Session, scratch: Path) -> None:
+        self._table, self._rules, self._db, self._scratch = table, rules, db, scratch
 
     def results(self, sample: int = 0) -> list[Result]:
         """Return one result for each check, in their order, with so many rows of each that fails."""
         with _reworded():
-            total, values = _measure(self._db, self._rules)
+            total, values = _measure(self._db, self._rules, self._scratch)
             results = [_result(rule, v, total, self._db) for rule, v in zip(self._rules, values, strict=True)]
             return [
                 r._replace(sample=_rows(self._db, rule, sample if r.told else 0))
@@ -111,8 +118,7 @@ def examine(
     """
     names = {to: f"other_{n}" for n, to in enumerate(related)}
     others = _others(table, expect, related, names)
-    looked_at = {name.lower() for check in expect for kind in ("not_null", "unique") for name in check.get(kind, ())}
-    footers = read_footers(table, looked_at)
+    footers = read_footers(table, set(_looked_at(expect)))
     alone = any(reasons_below((table,)))
     rules = [compile_check(check, table.manifest, others, footers) for check in expect]
     tables: dict[str, Input] = {THIS: table, **{names[to]: found for to, found in related.items()}}
@@ -132,7 +138,15 @@ def examine(
                     rules[n] = put_function(rule, n, own, table, db)
                 elif rule.kind == "language":
                     rules[n] = put_language(rule, n, db)
-        yield Examination(table, rules, db)
+        yield Examination(table, rules, db, scratch)
+
+
+def _looked_at(expect: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the columns, in lower case, of which the ends of files may tell enough."""
+    for check in expect:
+        yield from (name.lower() for kind in ("not_null", "unique") for name in check.get(kind, ()))
+        said = (check.get(kind) for kind in ("accepted_values", "regex", "text_length", "relationship", "freshness"))
+        yield from (found["column"].lower() for found in said if found)
 
 
 def _refuse_keyless(rule: Rule, manifest: Manifest, db: Session) -> None:
@@ -168,20 +182,35 @@ def _others(
     return found
 
 
-def _measure(db: Session, rules: Sequence[Rule]) -> tuple[int, list[int | None]]:
+def _measure(db: Session, rules: Sequence[Rule], scratch: Path) -> tuple[int, list[int | None]]:
     """Return how many rows there are, and what each rule counts; None where there is nothing to count.
 
     One query, and one more for each rule that was not proved to hold.
     """
     # Counting all rows costs nothing, and makes it an aggregate where all else are queries of their own.
-    asked = [rule.proof or rule.measure for rule in rules if rule.measure]
+    asked = [rule.proof or ("null" if rule.hashes else rule.measure) for rule in rules if rule.measure]
     ((total, *found),) = db.rows(f"select {', '.join(['count(*)', *asked])} from {THIS}")
     values = iter(found)
     counts = [next(values) if rule.measure else None for rule in rules]
     for n, rule in enumerate(rules):
-        if rule.proof and counts[n]:
-            ((counts[n],),) = db.rows(f"select {rule.measure}")
+        if counts[n] if rule.proof else rule.hashes:
+            counts[n] = _again(db, rule, total, scratch)
     return total, counts
+
+
+def _again(db: Session, rule: Rule, total: int, scratch: Path) -> int:
+    """Return what a rule counts that was not proved to hold: first by hashes, where it has these."""
+    measure = rule.measure
+    if rule.hashes:
+        batches = (batch.column(0).to_numpy() for batch in db.stream(rule.hashes).batches)
+        found = repeated(batches, total, scratch)
+        if not len(found):
+            return 0
+        if len(found) <= MOST_REPEATED:
+            db.register(REPEATED, pa.table({"h": found}))
+            measure = rule.among
+    ((_, count),) = db.rows(f"select count(*), {measure} from {THIS}")
+    return int(count)
 
 
 def _rows(db: Session, rule: Rule, limit: int) -> list[dict[str, Any]]:

@@ -19,10 +19,14 @@ THIS = "this"
 PLACED = "__mmetl_placed"
 """The same rows with their places, where they are asked for."""
 
+REPEATED = "__mmetl_repeated"
+"""The hashes that more than one row has."""
+
 MAX_FRACTION = 0.1
 """The share of a table's rows that a check of severity `quarantine` sets aside, unless it says otherwise."""
 
 BITS_A_ROW = 16
+HASHED_ROWS = 200_000  # fewer are grouped faster than they are hashed
 MOST_BITS = 900_000_000  # DuckDB takes no more than 10**9
 
 Severity = Literal["warn", "error", "quarantine"]
@@ -40,6 +44,8 @@ class Rule(NamedTuple):
         condition: SQL that holds for the rows of `this` that fail; empty where single rows are not told apart.
         measure: SQL over `this` that gives a number; empty where the manifest tells all.
         proof: SQL over `this` that is cheaper, and 0 where the check holds; empty where there is none.
+        hashes: a query over `this` that gives hashes of values; where no two are equal, the check holds. Else empty.
+        among: the measure, given that rows which fail have hashes that are in the table REPEATED.
         failing: SQL that gives the failing rows; empty where no row is to blame.
     """
 
@@ -51,6 +57,8 @@ class Rule(NamedTuple):
     condition: str = ""
     measure: str = ""
     proof: str = ""
+    hashes: str = ""
+    among: str = ""
     failing: str = ""
 
 
@@ -78,12 +86,14 @@ def compile_check(
     severity = cast("Severity", check.get("severity", "error"))
     rule = Rule(label, kind, said, severity, check.get("max_fraction", MAX_FRACTION))
     if kind == "relationship":
-        return of_rows(rule, _orphan(said["column"], *others[said["to"]]))
-    if kind in _CONDITIONS:
+        rule = of_rows(rule, _orphan(said["column"], *others[said["to"]]))
+    elif kind in _CONDITIONS:
         known = kind == "not_null" and footers.filled.issuperset(n.lower() for n in names)
         condition = "" if known else _CONDITIONS[kind](said, manifest)
-        return of_rows(rule, condition) if condition else rule
-    return _of_table(rule, names, manifest, footers)
+        rule = of_rows(rule, condition) if condition else rule
+    else:
+        return _of_table(rule, names, manifest, footers)
+    return _cheaper(rule, names, footers) if rule.condition and manifest.kind == "table" else rule
 
 
 def _of_table(rule: Rule, names: list[str], manifest: Manifest, footers: Footers) -> Rule:
@@ -91,7 +101,8 @@ def _of_table(rule: Rule, names: list[str], manifest: Manifest, footers: Footers
     if rule.kind == "unique":
         return _unique(rule, names, manifest, footers)
     if rule.kind == "freshness":
-        return rule._replace(measure=f"epoch_us(max({quote(names[0])})::timestamp)")
+        known = footers.newest.get(names[0].lower())
+        return rule._replace(measure=f"epoch_us(max({quote(names[0])})::timestamp)" if known is None else str(known))
     if rule.kind == "sql":
         return _query(rule, str(rule.said).strip().rstrip(";"), manifest.key)
     return rule
@@ -132,6 +143,17 @@ def of_rows(rule: Rule, condition: str) -> Rule:
     )
 
 
+def _cheaper(rule: Rule, names: Sequence[str], footers: Footers) -> Rule:
+    """Return the rule of a stored table, of which not all has to be read; a view is computed once for all rules."""
+    if rule.kind in _SKIPS:
+        rule = rule._replace(measure=f"(select count(*) from {THIS} where {rule.condition})")
+    if len(names) > 1 or names[0].lower() not in footers.few:
+        return rule
+    # As a WHERE the condition would be moved into the scan, and look at each row again.
+    texts = f"select distinct {quote(names[0])} from {THIS}"
+    return rule._replace(proof=f"(select count(*) filter (where {rule.condition}) from ({texts}))")
+
+
 def _values(names: Sequence[str]) -> str:
     columns = ", ".join(quote(n) for n in names)
     return columns if len(names) == 1 else f"({columns})"
@@ -142,16 +164,27 @@ def _unique(rule: Rule, names: list[str], manifest: Manifest, footers: Footers) 
         return rule  # the key was checked when the parts were made
     columns = ", ".join(quote(n) for n in names)
     known = " and ".join(f"{quote(n)} is not null" for n in names)
-    repeated = f"from {THIS} where {known} group by {columns} having count(*) > 1"
+    grouped = f"group by {columns} having count(*) > 1"
+    repeated = f"from {THIS} where {known} {grouped}"
+    among = f"from {THIS} where {known} and hash({columns}) in (from {quote(REPEATED)}) {grouped}"
+    filled = footers.filled.issuperset(n.lower() for n in names)
+    nullable = "" if filled else f" where {known}"
+    hashed = manifest.kind == "table" and manifest.rows >= HASHED_ROWS
     failing = (
         f"select * from {THIS} where {known} qualify count(*) over (partition by {columns}) > 1 order by {columns}"
     )
     return rule._replace(
         condition=f"{known} and {_values(names)} in (select {columns} {repeated})",
-        measure=f"(select coalesce(sum(n), 0) from (select count(*) as n {repeated}))",
+        measure=_summed(repeated),
         proof=_different(names, manifest.rows, footers),
+        hashes=f"select hash({columns}) as h from {THIS}{nullable}" if hashed else "",
+        among=_summed(among),
         failing=failing,
     )
+
+
+def _summed(groups: str) -> str:
+    return f"(select coalesce(sum(n), 0) from (select count(*) as n {groups}))"
 
 
 def _different(names: Sequence[str], rows: int, footers: Footers) -> str:
@@ -207,6 +240,10 @@ _CONDITIONS: dict[str, Callable[[Any, Manifest], str]] = {
     "normalized": vectors.not_normalized,
 }
 """What holds for the rows that fail; empty: for none. Mostly a null makes it null, and the row passes."""
+
+
+_SKIPS = {"accepted_values", "not_null", "range"}
+"""Checks whose conditions the reader of parts understands: it skips row groups whose ends show that all of them passes."""
 
 
 def _orphan(column: str, table: str, there: str) -> str:
