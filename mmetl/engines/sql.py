@@ -12,7 +12,7 @@ import sqlglot
 from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
-from mmetl.engines.sql_functions import HARD, SUMS, TABLE_FUNCTIONS, UNORDERED, VOLATILE, VOLATILE_WORDS, words
+from mmetl.engines.sql_functions import HARD, ROW, SUMS, TABLE_FUNCTIONS, UNORDERED, VOLATILE, VOLATILE_WORDS, words
 from mmetl.errors import ParamError
 
 _RESERVED = words(
@@ -326,7 +326,7 @@ def _reasons(tokens: Sequence[Token], tree: exp.Expr, exact: Collection[str], *,
             yield f"'{name}' adds numbers that may be floats in any order"
         elif name in UNORDERED and sum(1 for x in names if x in UNORDERED) > settled[1]:
             yield f"'{name}' takes rows in any order"
-        elif name in HARD:
+        elif name in HARD and not (name == "row_number" and names.count(name) == _total_windows(tree)):
             yield f"'{name}' {HARD[name]}"
     yield from _structure(tokens, tree, ordered=ordered)
 
@@ -336,7 +336,8 @@ def _structure(tokens: Sequence[Token], tree: exp.Expr, *, ordered: bool) -> Ite
     while isinstance(outer, exp.Subquery) and not outer.args.get("limit"):
         outer = outer.this
     final = {id(outer.args.get(part)) for part in ("limit", "offset")} if ordered else set()
-    if any(id(node) not in final for node in tree.find_all(exp.Limit, exp.Offset, exp.Fetch)):
+    limits = tree.find_all(exp.Limit, exp.Offset, exp.Fetch)
+    if any(id(node) not in final and not _is_total(node.parent, node.parent) for node in limits):
         yield "LIMIT without a total order takes any rows"
     if any(d.args.get("on") for d in tree.find_all(exp.Distinct)):
         yield "DISTINCT ON takes any row of those that tie"
@@ -353,6 +354,27 @@ def _structure(tokens: Sequence[Token], tree: exp.Expr, *, ordered: bool) -> Ite
         yield "SUMMARIZE estimates"
     if ("using", "key") in itertools.pairwise(texts):
         yield "a recursive CTE with USING KEY keeps any row of a key"
+
+
+def _total_windows(tree: exp.Expr) -> int:
+    """Return how many `row_number()` number rows of which no two tie unless they are equal."""
+    windows = [w for w in tree.find_all(exp.Window) if isinstance(w.this, exp.RowNumber)]
+    return sum(1 for w in windows if _is_total(w, w.find_ancestor(exp.Select)))
+
+
+def _is_total(ordered: Any, select: Any) -> bool:
+    """Tell whether an ORDER BY ends with the whole row of the one table that its query reads, which is named ROW."""
+    source: Any = select.args.get("from_") if isinstance(select, exp.Select) else None
+    order: Any = ordered.args.get("order") if source else None
+    if not order or not isinstance(source.this, exp.Table):
+        return False
+    # Without joins, samples or pivots, wherever they may be written.
+    alone = {k for k, found in source.this.args.items() if found} == {"this", "alias"}
+    alone &= not (select.args.get("joins") or select.args.get("laterals") or select.args.get("sample"))
+    last = order.expressions[-1].this
+    return bool(
+        alone and source.this.alias == ROW and isinstance(last, exp.Column) and not last.table and last.name == ROW
+    )
 
 
 def _settled(tree: exp.Expr, exact: Collection[str], names: Collection[str]) -> tuple[int, int]:

@@ -8,6 +8,9 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+ROW = "__mmetl_row"
+"""A table by this name is, as a value, its row; no column is called so."""
+
 SUMS = frozenset({"avg", "mean", "sum"})
 """Exact over integers and decimals; over floats the last bits depend on the order of addition."""
 

@@ -164,6 +164,19 @@ ALONE = {
         "LIMIT without a total order takes any rows",
     ),
     "select row_number() over w from t window w as (order by a)": ("'row_number' numbers rows that tie in any order",),
+    "from t as __mmetl_row qualify row_number() over (order by a, __mmetl_row) = row_number() over (order by a)": (
+        "'row_number' numbers rows that tie in any order",
+    ),
+    "from t as __mmetl_row join u using (a) qualify row_number() over (order by a, __mmetl_row) = 1": (
+        "'row_number' numbers rows that tie in any order",
+    ),
+    "from t as __mmetl_row qualify row_number() over (order by __mmetl_row, a) = 1": (
+        "'row_number' numbers rows that tie in any order",
+    ),
+    "select * from (from t as __mmetl_row order by a limit 3)": ("LIMIT without a total order takes any rows",),
+    "select * from (from (from t limit 1) as __mmetl_row order by a, __mmetl_row limit 3)": (
+        "LIMIT without a total order takes any rows",
+    ),
     "select count(*) over w from t window w as (order by a rows 3 preceding)": (
         "a window of ROWS splits rows that tie",
     ),

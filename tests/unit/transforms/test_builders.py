@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +18,7 @@ from mmetl.core.inputs import Inputs
 from mmetl.core.project import Project as Opened
 from mmetl.core.registry import BUILT_IN, load
 from mmetl.engines.duckdb import session
+from mmetl.engines.sql import analyse
 from mmetl.transforms.tabular import SQL
 from tests.harness import Project
 
@@ -319,7 +321,7 @@ FUSED = (
 """
 )
 FIRST = """\
--- first: duckdb, may run on one thread: LIMIT without a total order takes any rows
+-- first: duckdb
 with "few" as not materialized (
 with "l" as not materialized (
 select * from "flights" where (
@@ -345,7 +347,7 @@ def test_dry_run_shows_the_queries(tables: Project) -> None:
     tasks = {t["task"]: t["sql"] for t in tables.fast("dry-run", "--sql", "--json").json()["tasks"]}
     assert tasks["flights"] is None
     assert FIRST.partition("\n")[2] == tasks["first"].pop("query") + ";\n"
-    assert tasks["first"] == {"engine": "duckdb", "single_thread": ["LIMIT without a total order takes any rows"]}
+    assert tasks["first"] == {"engine": "duckdb", "single_thread": []}
     assert "sql" not in tables.fast("dry-run", "--json").json()["tasks"][0]
 
 
@@ -418,3 +420,39 @@ def test_each_equals_its_query_by_hand(bench: Any, found: list[tuple[int | None,
         given_ = {"t": t, "u": u} if inputs == 2 else {"t": t}
         made = bench.run(load(BUILT_IN[f"tabular.{transform}"]), params, given_)
         assert made.manifest.parts == bench.run(SQL, {"sql": sql}, given_).manifest.parts, transform
+
+
+PICKS: dict[str, tuple[str, dict[str, Any], int]] = {
+    # a transform, its params, how many rows it keeps
+    "the latest of rows that tie": ("deduplicate", {"by": ["g"], "latest": "k"}, 1000),
+    "of large groups": ("deduplicate", {"by": ["k"], "latest": "d"}, 50),
+    "of rows of which some are equal": ("deduplicate", {"by": ["id"], "latest": "v"}, 200_000),
+    "rows by the hash of a column that repeats": ("sample", {"rows": 777, "by": ["g"]}, 777),
+    "rows by the hash of the row": ("sample", {"rows": 5000, "seed": 3}, 5000),
+}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: Any) -> tuple[Any, Any]:
+    from conftest import Bench
+
+    bench = Bench(tmp_path_factory.mktemp("picks"))
+    with duckdb.connect() as con:
+        found = con.sql(
+            """select r % 200000 id, (hash(r % 200000) % 1000)::int g, (hash(r % 200000 + 7) % 50)::int k,
+            case when r % 5 > 1 then (r % 200000 % 100)::double when r % 200000 < 9 then -0.0::double else 0.0::double end v,
+            ['a', null, 'c'][(r % 200000 % 3)::int + 1] s, (r % 200000)::decimal(12, 2) d from range(400000) x(r)"""
+        )
+        return bench, bench.table(found.to_arrow_table())
+
+
+@pytest.mark.parametrize("title", PICKS)
+def test_what_is_picked_does_not_depend_on_threads(many: tuple[Any, Any], title: str) -> None:
+    """They run on all threads, since their order ends with all columns: what still ties is equal."""
+    bench, table = many
+    name, params, count = PICKS[title]
+    transform = load(BUILT_IN[f"tabular.{name}"])
+    assert analyse(transform.query_text(transform.params(**params), ["t"], ())).single_thread == ()
+    made = [bench.run(transform, params, {"t": table}, threads=threads).manifest for threads in (1, 2, 4)]
+    assert made[0].rows == count
+    assert made[0].parts == made[1].parts == made[2].parts

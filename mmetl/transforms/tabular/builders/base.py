@@ -17,7 +17,6 @@ from mmetl.transforms.tabular.sql import exact_columns
 from mmetl.utils.memory import MEMORY
 from mmetl.utils.text import near
 
-ROW = "__mmetl_row"  # a table by this name is, as a value, its row; no column is called so
 _NO_COLUMN = re.compile(r'referenced column "(.+)" (?:was )?not found')
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import Field
 
+from mmetl.engines.sql_functions import ROW
 from mmetl.errors import ParamError
-from mmetl.transforms.tabular.builders.base import ROW, Builder, BuilderParams, lists, named
+from mmetl.transforms.tabular.builders.base import Builder, BuilderParams, lists, named
 from mmetl.transforms.tabular.builders.pieces import Expression, Named
 
 HASH_BITS = 128  # of MD5; its text is compared, in which the order is that of the numbers
