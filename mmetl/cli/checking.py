@@ -38,14 +38,24 @@ def dry_run(
             say(columns([(_word(p), p.task, "; ".join(_told(p))) for p in stale], indent=""))
         for query in queries:
             threads = f", may run on one thread: {'; '.join(query.single_thread)}" if query.single_thread else ""
-            say(f"\n-- {query.task}: {query.engine}{threads}\n{query.sql};")
+            say("\n".join([f"\n-- {query.task}: {query.engine}{threads}", *_reads(query), f"{query.sql};"]))
         verbs = "has work to do or waits" if len(stale) == 1 else "have work to do or wait"
         say(f"{plan.pipeline}: {len(stale)} of {count(len(previews), 'task')} {verbs} for it")
     return ExitCode.STALE if stale and exit_code else ExitCode.DONE
 
 
+def _reads(query: TaskQuery) -> Iterator[str]:
+    """Yield a line for each table that a query reads."""
+    for task, read in query.reads.items():
+        told = (
+            "columns are not known before it has run" if read is None else ", ".join(read) or "no column, only its rows"
+        )
+        yield f"-- reads {task}: {told}"
+
+
 def _query_json(query: TaskQuery) -> dict[str, Any]:
-    return {"query": query.sql, "engine": query.engine, "single_thread": list(query.single_thread)}
+    reads = {task: list(read) if read is not None else None for task, read in query.reads.items()}
+    return {"query": query.sql, "engine": query.engine, "single_thread": list(query.single_thread), "reads": reads}
 
 
 def _told(p: Preview) -> Iterator[str]:

@@ -34,7 +34,13 @@ def dry_run(
     var: Var = None,
     as_json: Json = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 10 if anything is stale.")] = False,
-    sql: Annotated[bool, typer.Option("--sql", help="Show the query of each task that is one, views inside.")] = False,
+    sql: Annotated[
+        bool,
+        typer.Option(
+            "--sql",
+            help="Show the query of each task that is one, views and families inside, and the columns that it reads.",
+        ),
+    ] = False,
 ) -> None:
     """Say what a run would do, and why; change nothing.
 

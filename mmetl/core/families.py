@@ -37,8 +37,8 @@ def family(alias: str, members: Sequence[tuple[Input, Mapping[str, Any]]]) -> Vi
             known = columns.setdefault(column.name, column)
             if known.type != column.type:
                 columns[column.name] = Column(column.name, UNKNOWN)
-    sql = _union(alias, [values for _, values in members])
     below = {_name(alias, n): table for n, (table, _) in enumerate(members)}
+    sql = union([(name, values) for name, (_, values) in zip(below, members, strict=True)])
     return View(alias, Manifest("view", columns=tuple(columns.values()), sql=sql), below)
 
 
@@ -47,8 +47,10 @@ def view_manifest(detail: TaskDetail, made: Made, manifest_of: Callable[[str], F
     inputs = {alias: manifest_of(task) for alias, task in detail.inputs.items()}
     unions = []
     for alias, members in detail.families.items():
-        inputs |= {_name(alias, n): manifest_of(task) for n, (task, _) in enumerate(members)}
-        unions.append(f"{quote(alias)} as not materialized ({_union(alias, [values for _, values in members])})")
+        named = [(_name(alias, n), task, values) for n, (task, values) in enumerate(members)]
+        inputs |= {name: manifest_of(task) for name, task, _ in named}
+        rows = union([(name, values) for name, _, values in named])
+        unions.append(f"{quote(alias)} as not materialized ({rows})")
     sql = f"with {', '.join(unions)} select * from (\n{made.view}\n)" if unions else made.view
     return Manifest("view", columns=made.columns, sql=sql, inputs=tuple(sorted(inputs.items())))
 
@@ -57,12 +59,13 @@ def _name(alias: str, n: int) -> str:
     return f"{alias}@{n}"
 
 
-def _union(alias: str, members: Sequence[Mapping[str, Any]]) -> str:
-    kinds = {name: {type(values[name]) for values in members} for name in members[0]}
-    return " union all by name ".join(
-        f"select {', '.join(_literal(v, name, kinds[name]) for name, v in values.items())}, *"
-        f" from {quote(_name(alias, n))}"
-        for n, values in enumerate(members)
+def union(members: Sequence[tuple[str, Mapping[str, Any]]], between: str = " ") -> str:
+    """Return the query that makes one table of the members of a matrix, given by name and values; `between`: white space."""
+    first = members[0][1]
+    kinds = {name: {type(values[name]) for _, values in members} for name in first}
+    return f"{between}union all by name ".join(
+        f"select {', '.join(_literal(v, name, kinds[name]) for name, v in values.items())}, * from {quote(table)}"
+        for table, values in members
     )
 
 

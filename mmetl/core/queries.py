@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from mmetl.cache.layout import SCRATCH
+from mmetl.contracts.artifact import Column
 from mmetl.contracts.plan import Plan, TaskDetail
+from mmetl.core.families import union
 from mmetl.core.project import Project
-from mmetl.core.registry import Registry
+from mmetl.core.registry import Registry, load
+from mmetl.errors import UsageError
 from mmetl.utils.text import quote
+
+COLUMNS_READ = "mmetl.engines.reads:columns_read"
 
 _NOTE = "may run on one thread: "
 
@@ -20,12 +27,14 @@ class TaskQuery(NamedTuple):
         sql: the query; views that it reads are CTEs of it.
         engine: what runs it.
         single_thread: why it may run on one thread.
+        reads: task -> its columns that are read; None where that is not known, before the task has run.
     """
 
     task: str
     sql: str
     engine: str
     single_thread: tuple[str, ...]
+    reads: Mapping[str, tuple[str, ...] | None]
 
 
 def task_queries(project: Project, plan: Plan, tasks: Iterable[str]) -> Iterator[TaskQuery]:
@@ -35,7 +44,9 @@ def task_queries(project: Project, plan: Plan, tasks: Iterable[str]) -> Iterator
     for name in tasks:
         if _own(registry, details[name]) is not None:
             reasons = dict.fromkeys(_reasons(details, name))
-            yield TaskQuery(name, _fused(registry, details, name), "duckdb", tuple(reasons))
+            sql = _fused(registry, details, name)
+            reads = _reads(project, plan, sql, dict.fromkeys(_leaves(details, name)))
+            yield TaskQuery(name, sql, "duckdb", tuple(reasons), reads)
 
 
 def _own(registry: Registry, detail: TaskDetail) -> str | None:
@@ -56,16 +67,55 @@ def _fused(registry: Registry, details: dict[str, TaskDetail], name: str) -> str
     tables = []
     for alias, task in detail.inputs.items():
         if details[task].view:
-            tables.append(f"{quote(alias)} as not materialized (\n{_fused(registry, details, task)}\n)")
+            tables.append(_named(alias, _fused(registry, details, task)))
         elif alias != task:
             tables.append(f"{quote(alias)} as not materialized (from {quote(task)})")
+    for alias, members in detail.families.items():
+        views = [task for task, _ in members if details[task].view]
+        tables += [_named(task, _fused(registry, details, task)) for task in views]
+        tables.append(_named(alias, union(members, "\n")))
     return f"with {', '.join(tables)}\nselect * from (\n{text}\n)" if tables else text
+
+
+def _named(name: str, sql: str) -> str:
+    return f"{quote(name)} as not materialized (\n{sql}\n)"
+
+
+def _below(detail: TaskDetail) -> Iterator[str]:
+    """Yield the tasks that a query reads."""
+    yield from detail.inputs.values()
+    yield from (task for members in detail.families.values() for task, _ in members)
+
+
+def _leaves(details: dict[str, TaskDetail], name: str) -> Iterator[str]:
+    """Yield the tasks whose parts a query reads, by itself or through views."""
+    for task in _below(details[name]):
+        if details[task].view:
+            yield from _leaves(details, task)
+        else:
+            yield task
+
+
+def _reads(project: Project, plan: Plan, sql: str, tasks: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
+    tables: dict[str, tuple[Column, ...]] = {}
+    unknown: dict[str, tuple[str, ...] | None] = dict.fromkeys(tasks)
+    for task in unknown:
+        try:
+            tables[task] = project.artifact(plan, task)[0].columns
+        except UsageError:
+            return unknown
+    if not tables:
+        return {}
+    found: dict[str, tuple[str, ...] | None] | None = load(COLUMNS_READ)(
+        sql, tables, project.root / SCRATCH / f"sql-{os.getpid()}"
+    )
+    return unknown if found is None else found
 
 
 def _reasons(details: dict[str, TaskDetail], name: str) -> Iterator[str]:
     """Yield the reasons of a task, and of the views that it reads."""
     detail = details[name]
     yield from (note.removeprefix(_NOTE) for note in detail.notes if note.startswith(_NOTE))
-    for task in detail.inputs.values():
+    for task in _below(detail):
         if details[task].view:
             yield from _reasons(details, task)

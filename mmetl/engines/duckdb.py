@@ -135,6 +135,7 @@ def session(
     memory_limit: str | None = None,
     canonical: bool = False,
     wide: bool = False,
+    bare: bool = False,
     on_cancel: Callable[[Callable[[], None]], None] | None = None,
 ) -> Iterator[Session]:
     """Open a session in which the same query always gives the same answer: no files but these, no clock zone but UTC.
@@ -148,6 +149,7 @@ def session(
         memory_limit: such as `2GB`, above which queries spill; None: DuckDB's default, 80 % of the machine's memory.
         canonical: give the rows of a table in an order, and plan queries in a way, that its buckets have no part in.
         wide: plan queries of thousands of columns fast: do not look for what expressions have in common.
+        bare: plan so that what a scan gives is what the query needs: filters stay above it, no rows are fetched later.
         on_cancel: registers a function that interrupts the session.
     """
     tables, files = tables or {}, files or {}
@@ -162,7 +164,8 @@ def session(
             for setting in _settings(scratch, allowed, memory_limit):
                 connection.execute(f"set {setting}")
             # Statistics are those of single files: with them, how groups are hashed would depend on the buckets.
-            off = ["statistics_propagation"] * canonical + ["common_subexpressions"] * wide
+            off = ["statistics_propagation"] * (canonical or bare) + ["common_subexpressions"] * wide
+            off += ["filter_pushdown", "late_materialization"] * bare
             connection.execute(f"set disabled_optimizers={literal(','.join(off))}")
             _add(connection, tables, itertools.count(), canonical=canonical)
             connection.execute("set lock_configuration=true")

@@ -322,6 +322,7 @@ FUSED = (
 )
 FIRST = """\
 -- first: duckdb
+-- reads flights: columns are not known before it has run
 with "few" as not materialized (
 with "l" as not materialized (
 select * from "flights" where (
@@ -343,11 +344,11 @@ def test_dry_run_shows_the_queries(tables: Project) -> None:
     tables.tasks(FUSED)
     text = tables.fast("dry-run", "--sql").out
     assert FIRST in text
-    assert "\n-- late: duckdb\nselect * from" in text
+    assert "\n-- late: duckdb\n-- reads flights: columns are not known before it has run\nselect * from" in text
     tasks = {t["task"]: t["sql"] for t in tables.fast("dry-run", "--sql", "--json").json()["tasks"]}
     assert tasks["flights"] is None
-    assert FIRST.partition("\n")[2] == tasks["first"].pop("query") + ";\n"
-    assert tasks["first"] == {"engine": "duckdb", "single_thread": []}
+    assert FIRST.split("\n", 2)[2] == tasks["first"].pop("query") + ";\n"
+    assert tasks["first"] == {"engine": "duckdb", "single_thread": [], "reads": {"flights": None}}
     assert "sql" not in tables.fast("dry-run", "--json").json()["tasks"][0]
 
 
@@ -358,17 +359,54 @@ def test_a_chain_of_views_is_one_scan(tables: Project) -> None:
     )
     assert tables.fast("run").code == 0
     assert rows(tables, "first") == [[42]]
-    project = Opened.open(tables.root)
-    (made,) = project.store.rows(
-        "select m.body from tasks join manifests m on fingerprint = manifest where task = 'few'"
-    )
-    few = Inputs(project.store, PartStore(project.files), project.root).find("few", Manifest.from_json(made[0]))
-    with session(tables.root, tables={"few": few}) as db:
-        plan = json.loads(db.rows("explain (format json) select max(delay) as last from few")[0][1])
-    (scan,) = scans(plan)
+    (scan,) = scans(plan_of(tables, "few", "select max(delay) as last from few"))
     assert scan["name"].strip() == "READ_PARQUET"
     assert scan["extra_info"]["Projections"] == "delay"
     assert scan["extra_info"]["Filters"] == "delay>10"
+
+
+def test_filters_and_projections_reach_the_buckets_of_a_keyed_table(tables: Project) -> None:
+    """Also through a view, on one thread in an order of its own, and below a family."""
+    lines = "".join(f"{n},{n % 7},{n},{'x' * 500}\n" for n in range(6000))
+    tables.write("wide.csv", f"id,carrier,delay,note\n{lines}")
+    tables.tasks(
+        """\
+  wide: {transform: tabular.read, key: id, params: {path: wide.csv}}
+  late: {transform: tabular.filter, materialize: view, inputs: [wide], params: {where: delay >= 5990}}
+  each:
+    matrix: {carrier: [1, 2]}
+    materialize: view
+    transform: tabular.filter
+    inputs: [wide]
+    params: {where: "carrier = ${matrix:carrier}"}
+"""
+    )
+    assert tables.fast("run").code == 0
+    manifest = current(tables, "wide").manifest
+    assert manifest.buckets > 1
+    assert len(manifest.parts) == manifest.buckets
+    for canonical in (False, True):
+        (scan,) = scans(plan_of(tables, "late", "select max(id) from late", canonical=canonical))
+        assert scan["name"].strip() == "READ_PARQUET"
+        assert scan["extra_info"]["Projections"] == "id"
+        assert scan["extra_info"]["Filters"] == "delay>=5990"
+    (scan,) = scans(plan_of(tables, "each@2", 'select sum(delay) from "each@2" where id < 10'))
+    assert scan["extra_info"]["Projections"] == "delay"
+    assert "carrier=2" in str(scan["extra_info"]["Filters"])
+    assert "id<10" in str(scan["extra_info"]["Filters"])
+
+
+def current(project: Project, task: str) -> Any:
+    opened = Opened.open(project.root)
+    (made,) = opened.store.rows(
+        "select m.body from tasks join manifests m on fingerprint = manifest where task = ?", (task,)
+    )
+    return Inputs(opened.store, PartStore(opened.files), opened.root).find(task, Manifest.from_json(made[0]))
+
+
+def plan_of(project: Project, task: str, sql: str, *, canonical: bool = False) -> Any:
+    with session(project.root, tables={task: current(project, task)}, canonical=canonical) as db:
+        return json.loads(db.rows(f"explain (format json) {sql}")[0][1])
 
 
 def scans(nodes: list[Any]) -> Iterator[Any]:
