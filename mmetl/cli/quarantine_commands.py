@@ -1,4 +1,4 @@
-"""Declares the commands that look at the rows which tasks have set aside."""
+"""Declares the commands about rows that tasks have set aside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmetl.cli.app import LOOK, Json, Task, app
 from mmetl.cli.output import guarded
 
 quarantine = typer.Typer(
-    help="Look at the rows that tasks have set aside.\n\nExample: mmetl quarantine ls",
+    help="Look at the rows that tasks have set aside, and forget them.\n\nExample: mmetl quarantine ls",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -46,3 +46,14 @@ def show(
     from mmetl.cli import setting_aside
 
     raise typer.Exit(guarded(setting_aside.show, task, limit=limit, as_json=as_json))
+
+
+@quarantine.command()
+def drop(task: Task) -> None:
+    """Forget the items of a task that failed: none is listed or tried again until it or the task's recipe changes.
+
+    Example: mmetl quarantine drop flights
+    """
+    from mmetl.cli import setting_aside
+
+    raise typer.Exit(guarded(setting_aside.drop, task))

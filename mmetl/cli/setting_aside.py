@@ -1,4 +1,4 @@
-"""`quarantine ls` and `quarantine show`, without their parsing."""
+"""`quarantine ls`, `show` and `drop`, without their parsing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 from mmetl.cache.lock import reading
 from mmetl.cli.output import JSON_SCHEMA_VERSION, columns, count, say, say_json, talk
 from mmetl.cli.rows import cell, print_json
+from mmetl.core.dropping import drop_failed
 from mmetl.core.find import find_task
 from mmetl.core.project import Project
 from mmetl.core.quarantine import Aside, all_aside, commonest_error, rows_aside
@@ -57,6 +58,18 @@ def show(task: str, *, limit: int = 20, as_json: bool = False) -> int:
     say(columns([names, *([cell(r[n]) for n in names] for r in head)], indent=""))
     total = aside.manifest.rows
     say(count(total, "row") + (f", the first {limit} shown" if total > limit else ""))
+    return ExitCode.DONE
+
+
+def drop(task: str) -> int:
+    """Forget the items of a task that failed."""
+    project = Project.open(".")
+    plan, name = find_task(project, task)
+    dropped = drop_failed(project, plan, name)
+    if dropped:
+        say(f"{plan.pipeline}:{name}: {count(dropped, 'item')} forgotten until changed")
+    else:
+        talk(_none(task))
     return ExitCode.DONE
 
 

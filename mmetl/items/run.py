@@ -218,7 +218,7 @@ class ItemRun:
         # Only what the output repeats: a text of 5 MB beside each of its 5,000 chunks would be 25 GB.
         rows = unit.rows.select([n for n in self._shape.output.names if n not in made.column_names])
         ledger = changed.ledger
-        if self._items.many or len(ledger.errors):
+        if self._items.many or (ledger.rows != 1).any():
             rows = rows.take(pa.array(np.repeat(np.arange(len(ledger)), ledger.rows)))
         columns = [made.column(n) if n in made.column_names else rows.column(n) for n in self._shape.output.names]
         output = pa.Table.from_arrays(columns, schema=self._shape.output)
