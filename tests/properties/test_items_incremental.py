@@ -1,10 +1,16 @@
-"""Item-wise tasks after any edits, failures and kills equal the same tasks from scratch: all rows, all bytes."""
+"""Item-wise tasks after any edits, failures and kills equal the same tasks from scratch: all rows, all bytes.
+
+First transforms of a project, then those of documents, one reading the other.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +126,30 @@ def manifests(project: Project) -> dict[str, tuple[str, str]]:
         }
 
 
-def rows(project: Project) -> dict[str, str]:
+def rows(project: Project, tasks: Sequence[str]) -> dict[str, list[str]]:
     """Return task -> its rows, as text."""
-    tasks = ("loud", "words")
-    shown = {t: sorted(project.fast("show", t, "--json", "--limit", "0").out.splitlines()) for t in tasks}
-    return {**shown, "aside": sorted(project.fast("quarantine", "show", "loud", "--json").out.splitlines())}
+    return {t: sorted(project.fast("show", t, "--json", "--limit", "0").out.splitlines()) for t in tasks}
+
+
+def aside(project: Project) -> list[str]:
+    """Return what was set aside."""
+    return sorted(project.fast("quarantine", "show", "loud", "--json").out.splitlines())
+
+
+def compare_with_scratch(project: Project, scratch: Project, tasks: Sequence[str]) -> None:
+    """Run the same sources in a new project, and compare all rows; all bytes too, if the source is cut alike.
+
+    Args:
+        project: after its edits.
+        scratch: a new one.
+        tasks: whose rows are cut as the source is.
+    """
+    shutil.copytree(project.root, scratch.root, ignore=shutil.ignore_patterns(".mmetl"))
+    assert set(scratch.run().values()) == {"ran"}
+    assert rows(project, tasks) == rows(scratch, tasks)
+    ours, theirs = manifests(project), manifests(scratch)
+    if ours["texts"] == theirs["texts"]:
+        assert {t: ours[t] for t in tasks} == {t: theirs[t] for t in tasks}
 
 
 @settings(max_examples=12, deadline=None)
@@ -145,9 +170,116 @@ def test_any_edits_and_kills(steps):
             assert done.code == 0, done.err
             assert set(project.run().values()) == {"fresh"}
         scratch = Project(Path(folder) / "b")
-        shutil.copytree(project.root, scratch.root, ignore=shutil.ignore_patterns(".mmetl"))
-        assert set(scratch.run().values()) == {"ran"}
-        assert rows(project) == rows(scratch)
-        ours, theirs = manifests(project), manifests(scratch)
-        if ours["texts"] == theirs["texts"]:  # the source is cut into as many buckets
-            assert ours == theirs
+        compare_with_scratch(project, scratch, ("loud", "words"))
+        assert aside(project) == aside(scratch)
+
+
+DOCUMENTS = """\
+version: 1
+name: p
+tasks:
+  texts: {{transform: tabular.read, params: {{path: texts.ndjson, schema: union}}, key: [id]}}
+  people: {{transform: tabular.read, params: {{path: people.csv}}, key: [name]}}
+  lines:
+    transform: tabular.sql
+    key: [line]
+    params:
+      sql: |
+        select line from (select id, unnest(string_split(text, chr(10))) as line from texts)
+        where length(line) > 5 group by line having count(*) > 20
+  clean: {{transform: document.clean, inputs: [texts, lines], params: {{form: {form}, hyphens: true}}}}
+  public: {{transform: document.redact, inputs: [clean], params: {{placeholder: "<{mark}>", patterns: {{order: "N-[0-9]+"}}}}}}
+  found: {{transform: document.entities, inputs: [public, people], params: {{ignore_case: {case}, patterns: {{NUMBER: "[0-9]+"}}}}}}
+  distinct: {{transform: document.deduplicate, inputs: [public], params: {{threshold: {threshold}, keep: {keep}, size: 2}}}}
+"""
+PARAMS = {
+    "form": ["NFC", "NFKC", "none"],
+    "mark": ["{KIND}", "{kind} {n}", "x"],
+    "case": ["true", "false"],
+    "threshold": ["0.3", "0.6", "1"],
+    "keep": ["first", "all"],
+}
+PEOPLE = ["Ada Lovelace", "Ada", "Charles Babbage", "Lovelace"]
+DOCUMENT = st.sampled_from(
+    [
+        None,
+        "",
+        "Ada  Lovelace wrote to ann@example.com\nRead more here",
+        "ada lovelace wrote to ann@example.com!\nRead more here",
+        "ADA Lovelace wrote to bob@example.com and to Charles\nBabbage, N-17",
+        "Nothing of in-\nterest, \ufb01rst of all. Call +49 30 901820 or pay with 4111 1111 1111 1111.",
+        "Lovelace, Ada and 12 others " * 20,
+    ]
+)
+DOCUMENT_EDITS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(0, 60), DOCUMENT),
+        st.tuples(st.just("many"), st.integers(61, 400), st.integers(1, 150), DOCUMENT),
+        st.tuples(st.just("drop"), st.integers(0, 60), st.integers(1, 20)),
+        st.tuples(st.just("rename"), st.integers(0, 60), st.integers(-60, 400)),
+        st.tuples(st.just("people"), st.sampled_from(PEOPLE)),
+        st.tuples(st.just("kill"), st.floats(0.3, 1.2)),
+        *(st.tuples(st.just(name), st.sampled_from(values)) for name, values in PARAMS.items()),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+class Library:
+    """What the sources of a pipeline of documents say."""
+
+    def __init__(self) -> None:
+        self.texts: dict[int, str | None] = {
+            i: f"Text {i} of Ada Lovelace and number {i * i}.\nRead more here" for i in range(30)
+        }
+        self.people = set(PEOPLE[:2])
+        self.params = {name: values[0] for name, values in PARAMS.items()}
+
+    def edit(self, kind: str, a: Any, *more: Any) -> None:
+        """Change something."""
+        if kind == "put":
+            self.texts[a] = more[0]
+        elif kind == "many":
+            self.texts.update({a + i: more[1] and f"{more[1]} {i}" for i in range(more[0])})
+        elif kind == "drop":
+            for i in range(a, a + more[0]):
+                self.texts.pop(i, None)
+        elif kind == "rename" and a in self.texts:
+            self.texts[more[0]] = self.texts.pop(a)
+        elif kind == "people":
+            self.people ^= {a}
+        elif kind in PARAMS:
+            self.params[kind] = a
+
+    def save(self, project: Project) -> None:
+        """Write the sources."""
+        found = sorted(self.texts.items())
+        project.write(
+            "texts.ndjson", "".join(json.dumps({"id": n, "text": t}) + "\n" for n, t in [*found, (999, "Last")])
+        )
+        project.write("people.csv", "name,label\n" + "".join(f"{n},PERSON\n" for n in sorted({*self.people, "Nobody"})))
+        project.write("pipeline.yaml", DOCUMENTS.format(**self.params))
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(DOCUMENT_EDITS, min_size=1, max_size=3))
+def test_any_edits_and_kills_of_documents(steps):
+    with tempfile.TemporaryDirectory() as folder:
+        project, library = Project(Path(folder) / "a"), Library()
+        library.save(project)
+        project.run()
+        for edits in steps:
+            for edit in edits:
+                library.edit(*edit)
+                if edit[0] == "kill":
+                    library.save(project)
+                    run = project.start("run")
+                    time.sleep(edit[1])
+                    run.kill()
+                    run.communicate()
+            library.save(project)
+            done = project.fast("run", "--json", "--allow-shrink", "texts", "--allow-shrink", "people")
+            assert done.code == 0, done.err + done.out
+            assert set(project.run().values()) == {"fresh"}
+        compare_with_scratch(project, Project(Path(folder) / "b"), ("clean", "public", "found", "distinct"))
