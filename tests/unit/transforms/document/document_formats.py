@@ -51,7 +51,7 @@ def _relations(of: dict[str, tuple[str, str]]) -> str:
     return f'<?xml version="1.0"?><Relationships xmlns="{PACKAGE}/relationships">{inner}</Relationships>'
 
 
-def docx() -> bytes:
+def docx(words: str = "Some words.") -> bytes:
     def paragraph(text: str, style: str = "") -> str:
         styled = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
         return f"<w:p>{styled}<w:r><w:t>{text}</w:t></w:r></w:p>"
@@ -59,7 +59,7 @@ def docx() -> bytes:
     def row(*cells: str) -> str:
         return "<w:tr>" + "".join(f"<w:tc>{paragraph(c)}</w:tc>" for c in cells) + "</w:tr>"
 
-    body = paragraph("Report", "Heading1") + paragraph("Some words.") + paragraph("Part", "Heading2")
+    body = paragraph("Report", "Heading1") + paragraph(words) + paragraph("Part", "Heading2")
     body += f"<w:tbl>{row('name', 'size')}{row('a', '1')}</w:tbl>"
     document = f'<?xml version="1.0"?><w:document xmlns:w="{WORDS}"><w:body>{body}</w:body></w:document>'
     return _package("word/document.xml", "wordprocessingml.document", {"word/document.xml": document})
