@@ -123,7 +123,8 @@ class _Searcher:
             return None
         from mmetl.engines.lance import LanceIndex
         from mmetl.engines.light import LightIndex
-        from mmetl.transforms.vector.index import dimensions_of, make_target
+        from mmetl.transforms.vector.index import make_target
+        from mmetl.transforms.vector.types import dimensions_of
 
         registry = Registry(self._project.root)
         params = registry.get(INDEX).params.model_validate(resolve_secrets(detail.params, self._project.env))

@@ -45,8 +45,11 @@ BUILT_IN = {
     "tabular.sql": "mmetl.transforms.tabular:SQL",
     "tabular.union": "mmetl.transforms.tabular.builders.together:UNION",
     "tabular.write": "mmetl.transforms.tabular:WRITE",
+    "vector.deduplicate": "mmetl.transforms.vector.deduplicate:DEDUPLICATE",
     "vector.embed": "mmetl.transforms.vector.embed:EMBED",
     "vector.index": "mmetl.transforms.vector.index:INDEX",
+    "vector.knn": "mmetl.transforms.vector.knn:KNN",
+    "vector.normalize": "mmetl.transforms.vector.normalize:NORMALIZE",
 }
 ADAPTER = "mmetl.transforms.function:adapt"  # makes a Transform of a decorated function or class
 ENTRY_POINTS = "mmetl.transforms"

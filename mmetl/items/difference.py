@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmetl.cache.tables import read_table
 from mmetl.contracts.target import Difference
 from mmetl.contracts.transform import Table
-from mmetl.items.hashes import row_hashes
+from mmetl.items.hashes import DIGEST, row_digests
 
 ID = "_id"
-_HASH = pa.binary(16)
 
 
 class _Part(NamedTuple):
@@ -69,7 +67,7 @@ def _rows(table: Table, columns: Sequence[str], wanted: Sequence[tuple[int, pa.A
         rows = _read(table, number, [*key, *(c for c in columns if c not in key)])
         if mask is not None:
             rows = rows.filter(mask)
-        named = [digest.hex() for digest in _binary(rows.select(key)).to_pylist()]
+        named = [digest.hex() for digest in row_digests(rows.select(key)).to_pylist()]
         yield rows.add_column(0, ID, pa.array(named, pa.string())).combine_chunks()
 
 
@@ -80,7 +78,7 @@ def _hashed(table: Table, known: set[str], columns: Sequence[str]) -> list[_Part
     for number, part in enumerate(table.manifest.parts):
         if part.fingerprint not in known:
             rows = _read(table, number, [*key, *(c for c in columns if c not in key)])
-            found.append(_Part(number, _binary(rows.select(key)), _binary(rows.select(columns))))
+            found.append(_Part(number, row_digests(rows.select(key)), row_digests(rows.select(columns))))
     return found
 
 
@@ -88,10 +86,5 @@ def _read(table: Table, number: int, columns: Sequence[str]) -> pa.Table:
     return read_table(Table(table.task, table.manifest, (table.paths[number],)), columns).read_all()
 
 
-def _binary(rows: pa.Table) -> pa.Array:
-    hashes = np.ascontiguousarray(row_hashes(rows).astype(">u8"))
-    return pa.Array.from_buffers(_HASH, len(hashes), [None, pa.py_buffer(hashes.tobytes())])
-
-
 def _joined(arrays: Sequence[pa.Array]) -> pa.Array:
-    return pa.concat_arrays(arrays) if arrays else pa.array([], _HASH)
+    return pa.concat_arrays(arrays) if arrays else pa.array([], DIGEST)

@@ -14,6 +14,9 @@ import xxhash
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 """Shape (rows, 2): the high and the low half of each hash."""
 
+DIGEST = pa.binary(16)
+"""The type of `row_digests`."""
+
 _NULL_LENGTH = b"\xff" * 8
 _NULL = xxhash.xxh3_128_digest(b"null", seed=1)
 
@@ -29,6 +32,12 @@ def row_hashes(rows: pa.Table) -> Hashes:
     else:
         hashed = b"".join([digest(b"".join(_framed(row))) for row in zip(*columns, strict=True)])
     return np.frombuffer(hashed, ">u8").astype(np.uint64).reshape(-1, 2)
+
+
+def row_digests(rows: pa.Table) -> pa.Array:
+    """Return the hash of each row as 16 bytes, in which Arrow can look rows up."""
+    hashes = np.ascontiguousarray(row_hashes(rows).astype(">u8"))
+    return pa.Array.from_buffers(DIGEST, len(hashes), [None, pa.py_buffer(hashes.tobytes())])
 
 
 def _framed(values: Iterable[Any]) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -105,6 +106,19 @@ class ItemTransform:
         assert self.function
         return self.function
 
+    def over(
+        self,
+        params: Any,  # noqa: ARG002  for those whose columns depend on their inputs
+        table: Table,  # noqa: ARG002
+        others: Mapping[str, Table],
+    ) -> tuple[Items, Mapping[str, Table]]:
+        """Return what it declares where its inputs are known, and the tables of which every item depends on the whole.
+
+        Raises:
+            TaskError: for an input that does not fit.
+        """
+        return self.items, others
+
     def run(self, job: Job) -> Made:
         """Compute what is new. Raises TaskError for an input that is no table, and for items that may not fail."""
         over = self._over(job)
@@ -116,11 +130,13 @@ class ItemTransform:
             job.meter.price = self.items.paid.price(job.params)
         stopped = threading.Event()
         job.on_cancel(stopped.set)
-        given = {a: read_table(t).read_all() for a, t in over.others.items()}
         failures = Failures(job.params.on_error == "quarantine", job.params.max_fraction)
         with ExitStack() as closing:
-            caller = Caller(job, self.prepare(job, closing), self.items, over.shape.made, given, stopped.is_set)
-            run = ItemRun(job, self.items, over.table, over.shape, over.basis, failures)
+            function = self.prepare(job, closing)
+            wanted = "inputs" in inspect.signature(function).parameters
+            given = {a: read_table(t).read_all() for a, t in over.others.items()} if wanted else {}
+            caller = Caller(job, function, over.items, over.shape.made, given, stopped.is_set)
+            run = ItemRun(job, over.items, over.table, over.shape, over.basis, failures)
             return run.run(in_order(caller))
 
     def estimate(self, job: Job) -> Mapping[str, float]:
@@ -162,31 +178,33 @@ class ItemTransform:
         from mmetl.items.shape import Beside, shape_of
         from mmetl.utils.hashing import xxh3_hex
 
-        table, others = _inputs(job)
+        table, others = item_inputs(job)
+        items, whole = self.over(job.params, table, others)
         beside = Beside(*(getattr(job.params, name, ()) for name in Beside._fields))
-        shape = shape_of(self.items, job.params, beside, table.task, table.manifest)
+        shape = shape_of(items, job.params, beside, table.task, table.manifest)
         if job.key and tuple(job.key) != shape.output_key:
             had = ", ".join(shape.output_key) or "none"
             raise TaskError("`key` is not the key of the rows that it makes", help=f"leave it out: the key is {had}")
         files = [job.fingerprint(p) for listed in job.sources.values() for p in listed] if job.fingerprint else []
         read = [(c.name, c.type) for c in table.manifest.columns if c.name in shape.reads]
         made = [(c.name, str(c.type)) for c in shape.made]
-        further = {a: xxh3_hex(t.manifest.to_json().encode()) for a, t in others.items()}
+        further = {a: xxh3_hex(t.manifest.to_json().encode()) for a, t in whole.items()}
         recipe = job.earlier.recipe if job.earlier else ""
         basis = Basis(combine([recipe, encode([read, made, further]), *files]), combine(shape.output.names))
-        return _Over(table, others, shape, basis)
+        return _Over(items, table, others, shape, basis)
 
 
 class _Over(NamedTuple):
-    """What a task is done over: the table of the items, further tables by alias, its columns, and what decides besides the items."""
+    """What a task is done over: what is declared, the table of the items, further tables by alias, its columns, and what decides besides the items."""
 
+    items: Items
     table: Table
     others: Mapping[str, Table]
     shape: Shape
     basis: Basis
 
 
-def _inputs(job: Job) -> tuple[Table, dict[str, Table]]:
+def item_inputs(job: Job) -> tuple[Table, dict[str, Table]]:
     """Return the table of the items, and the further tables by alias. Raises TaskError for a view."""
     tables: dict[str, Table] = {}
     for alias, table in job.inputs.items():

@@ -1,6 +1,6 @@
 """Item-wise tasks after any edits, failures and kills equal the same tasks from scratch: all rows, all bytes.
 
-First transforms of a project, then those of documents, one reading the other.
+First transforms of a project and those of vectors, then those of documents, one reading the other.
 """
 
 from __future__ import annotations
@@ -51,6 +51,14 @@ def words(batch):
         found += [(i, w, text.split().count(w)) for w in dict.fromkeys(text.split())]
     items, word, n = zip(*found) if found else ((), (), ())
     return pa.table({"_item": pa.array(items, pa.int64()), "word": pa.array(word, pa.string()), "n": pa.array(n, pa.int64())})
+
+
+def embed(texts):
+    if any("die" in t for t in texts):
+        raise Killed
+    if any("bad" in t for t in texts):
+        raise ValueError("bad")
+    return [[len(t) % 5, t.count("a") + len(MARK * t.count("y")), sum(map(ord, t)) % 3] for t in texts]
 '''
 
 PIPELINE = """\
@@ -61,6 +69,15 @@ tasks:
   texts: {{transform: tabular.read, params: {{path: texts.csv, types: {{id: bigint, place: bigint, text: varchar}}}}, key: [id]}}
   loud: {{transform: own.shout, inputs: [texts], params: {{times: {times}, on_error: quarantine, max_fraction: 1}}}}
   words: {{transform: own.words, inputs: [loud], params: {{keep: [{keep}]}}}}
+  vectors:
+    transform: vector.embed
+    inputs: [texts]
+    params:
+      {{provider: function, function: "own:embed", dimensions: 3, normalize: false, batch_size: 6, on_error: quarantine, max_fraction: 1}}
+  unit: {{transform: vector.normalize, inputs: [vectors], params: {{into: unit, drop: [text]}}}}
+  near: {{transform: vector.knn, inputs: [vectors], params: {{k: 3, max_distance: 0.3, keep: [{keep}]}}}}
+  other: {{transform: vector.knn, inputs: [vectors, unit], params: {{k: {times}, other_vector: unit, metric: euclidean}}}}
+  different: {{transform: vector.deduplicate, inputs: [vectors], params: {{threshold: 0.9}}}}
 """
 
 TEXT = st.sampled_from(["", "a", "a b", "b a a", "c d e f", "x" * 400, "bad", "so bad", "y z " * 60])
@@ -107,7 +124,7 @@ class State:
 
     def save(self, project: Project, kill: int | None = None) -> None:
         """Write the sources; `kill`: the row at which the run ends as if the process had gone."""
-        rows = dict(self.rows) | ({} if kill is None else {kill: (0, "kill")})
+        rows = dict(self.rows) | ({} if kill is None else {kill: (0, "kill" if kill % 2 else "die")})
         lines = [f'{id_},{place},"{text}"\n' for id_, (place, text) in sorted(rows.items())]
         project.write("texts.csv", "id,place,text\n" + "".join(lines))
         project.write("own.py", OWN.replace('MARK = "!"', f'MARK = "{self.mark}"'))
@@ -131,9 +148,9 @@ def rows(project: Project, tasks: Sequence[str]) -> dict[str, list[str]]:
     return {t: sorted(project.fast("show", t, "--json", "--limit", "0").out.splitlines()) for t in tasks}
 
 
-def aside(project: Project) -> list[str]:
+def aside(project: Project, task: str) -> list[str]:
     """Return what was set aside."""
-    return sorted(project.fast("quarantine", "show", "loud", "--json").out.splitlines())
+    return sorted(project.fast("quarantine", "show", task, "--json").out.splitlines())
 
 
 def compare_with_scratch(project: Project, scratch: Project, tasks: Sequence[str]) -> None:
@@ -170,8 +187,8 @@ def test_any_edits_and_kills(steps):
             assert done.code == 0, done.err
             assert set(project.run().values()) == {"fresh"}
         scratch = Project(Path(folder) / "b")
-        compare_with_scratch(project, scratch, ("loud", "words"))
-        assert aside(project) == aside(scratch)
+        compare_with_scratch(project, scratch, ("loud", "words", "vectors", "unit", "near", "other", "different"))
+        assert all(aside(project, task) == aside(scratch, task) for task in ("loud", "vectors"))
 
 
 DOCUMENTS = """\

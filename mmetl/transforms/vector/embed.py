@@ -13,6 +13,7 @@ from mmetl.contracts.items import Items, Paid
 from mmetl.contracts.transform import Declaration, Job, Scope
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.transform import ItemTransform
+from mmetl.transforms.vector.types import vector_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,11 +74,6 @@ PACKAGES = {
 NEEDED = {"service": "model", "folder": "folder", "function": "function"}
 
 
-def vector_type(dimensions: int) -> str:
-    """Return the type of a column of vectors, as text."""
-    return f"fixed_size_list<element: float not null>[{dimensions}]"
-
-
 def embedder(
     params: EmbedParams,
     functions: Mapping[str, Callable[..., Any]],
@@ -100,8 +96,9 @@ def embedder(
     embed = _provider(params, functions, stopped or threading.Event(), spent)
 
     def embedded(texts: Sequence[str]) -> tuple[Vectors, list[str | None]]:
+        found = embed(texts)
         try:
-            vectors, errors = as_vectors(embed(texts), len(texts), params.size)
+            vectors, errors = as_vectors(found, len(texts), params.size)
         except ValueError as error:
             raise TaskError(str(error), help="set `dimensions` to what the model makes") from error
         if params.normalize:
@@ -182,6 +179,8 @@ def _embedded(
     import numpy as np
     import pyarrow as pa
 
+    from mmetl.transforms.vector.numbers import as_column
+
     texts = batch.column(params.text).to_pylist()
     errors: list[str | None] = [None if isinstance(t, str) and t.strip() else "there is no text" for t in texts]
     at = [i for i, e in enumerate(errors) if e is None]
@@ -190,10 +189,7 @@ def _embedded(
         vectors[at], found = embed([texts[i] for i in at])
         for i, error in zip(at, found, strict=True):
             errors[i] = error
-    vectors[[i for i, e in enumerate(errors) if e is not None]] = 0
-    kind = pa.list_(pa.field("element", pa.float32(), nullable=False), params.size)
-    made = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=kind)
-    return {params.into: made, "_error": pa.array(errors, pa.string())}
+    return {params.into: as_column(vectors, errors), "_error": pa.array(errors, pa.string())}
 
 
 def _sent(params: EmbedParams, batch: pa.RecordBatch) -> list[int]:

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
-from mmetl.errors import ParamError, TaskError
+from mmetl.errors import ParamError
 from mmetl.items.frugal import frugal
+from mmetl.transforms.vector.types import dimensions_of
 
 if TYPE_CHECKING:
     from mmetl.contracts.artifact import Manifest
@@ -57,21 +58,6 @@ def make_target(
 
     light = LightIndex(folder, params.vector, dimensions, params.text, manifest.key, graph=graph)
     return light, named if graph else named[1:]
-
-
-def dimensions_of(manifest: Manifest, column: str, task: str) -> int:
-    """Return the dimensions of a column of vectors. Raises TaskError if it is none."""
-    import pyarrow as pa
-
-    from mmetl.cache.arrow_types import arrow_schema
-
-    schema = arrow_schema(manifest.columns)
-    if column not in schema.names:
-        raise TaskError(f"'{task}' has no column '{column}'", help=f"it has: {', '.join(schema.names)}")
-    kind = schema.field(column).type
-    if not pa.types.is_fixed_size_list(kind) or not pa.types.is_floating(kind.value_type):
-        raise TaskError(f"the column '{column}' of '{task}' is no column of vectors", help="name one in `vector`")
-    return int(kind.list_size)
 
 
 class VectorIndex:

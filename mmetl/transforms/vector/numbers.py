@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 """Shape (rows, dimensions)."""
@@ -57,10 +58,28 @@ def as_vectors(found: Any, texts: int, size: int) -> tuple[Vectors, list[str | N
     return vectors, errors
 
 
-def judged(vectors: Vectors, errors: Sequence[str | None]) -> list[str | None]:
+def column_vectors(column: pa.ChunkedArray | pa.Array, size: int) -> tuple[Vectors, list[str | None]]:
+    """Return the vectors of a column of lists, and what is wrong with each, as `as_vectors` does."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_fixed_size_list(array.type) and not array.null_count and array.type.list_size == size:
+        numbers = array.flatten()
+        if not numbers.null_count:
+            with np.errstate(over="ignore"):
+                return np.asarray(numbers).reshape(len(array), size).astype(np.float32), [None] * len(array)
+    return as_vectors(array.to_pylist(), len(array), size)
+
+
+def as_column(vectors: Vectors, errors: Sequence[str | None]) -> pa.Array:
+    """Return vectors as a column; those that something is wrong with are zero, for rows that will not stay."""
+    sound = np.array([error is None for error in errors], bool)
+    kind = pa.list_(pa.field("element", pa.float32(), nullable=False), vectors.shape[1])
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.where(sound[:, None], vectors, 0).ravel()), type=kind)
+
+
+def judged(vectors: Vectors, errors: Sequence[str | None], *, zero_is_bad: bool = True) -> list[str | None]:
     """Return what is wrong with each vector: what is known to be, or that a search could not use it."""
     finite = np.asarray(np.isfinite(vectors).all(axis=1))
-    zero = ~np.asarray(vectors.any(axis=1))
+    zero = ~np.asarray(vectors.any(axis=1)) & zero_is_bad
     return [
         error or (None if good and not nothing else "its vector is zero" if good else "its vector is not finite")
         for error, good, nothing in zip(errors, finite.tolist(), zero.tolist(), strict=True)

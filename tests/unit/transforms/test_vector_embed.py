@@ -37,7 +37,7 @@ def some_bad(texts):
 
 def raising(texts):
     if "zz" in texts:
-        raise RuntimeError("no zz")
+        raise ValueError("no zz")
     return [[1, 2, 3]] * len(texts)
 
 
@@ -201,7 +201,7 @@ def test_a_function_that_raises_fails_the_texts_that_it_raises_for(empty):
     texts = {n: "zz" if n in {3, 8} else f"t{n}" for n in range(10)}
     set_up(empty, 'provider: function, function: "own:raising", dimensions: 3, on_error: quarantine', texts)
     assert task(empty)["items"]["failed"] == 2
-    assert aside(empty) == {3: "RuntimeError: no zz", 8: "RuntimeError: no zz"}
+    assert aside(empty) == {3: "ValueError: no zz", 8: "ValueError: no zz"}
 
 
 def test_the_offline_model_is_not_asked_for_texts_that_are_none(empty):
