@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
-from mmetl.checks import vectors
+from mmetl.checks import graphs, vectors
 from mmetl.checks.footers import Footers
 from mmetl.config.checks import OPTIONS, entry_of
 from mmetl.contracts.artifact import Column, Manifest
@@ -82,7 +82,8 @@ def compile_check(
     for name in names:
         _refuse_unknown(f"{kind}({', '.join(names)})", name, manifest.columns)
     called = entry_of(said["function"]).rpartition(":")[2] if kind == "function" else kind
-    label = f"{called}({', '.join(names)})" if names else kind
+    about = names or ([said["type"]] if kind == "cardinality" else [])
+    label = f"{called}({', '.join(about)})" if about else kind
     severity = cast("Severity", check.get("severity", "error"))
     rule = Rule(label, kind, said, severity, check.get("max_fraction", MAX_FRACTION))
     if kind == "relationship":
@@ -117,7 +118,7 @@ def _query(rule: Rule, query: str, key: Sequence[str]) -> Rule:
 
 
 def _columns(kind: str, said: Any) -> list[str]:
-    if kind in {"row_count", "sql", "schema"}:
+    if kind in {"row_count", "sql", "schema", "no_dangling_edges", "cardinality"}:
         return []
     if kind == "function":
         return list(said["columns"])
@@ -147,7 +148,7 @@ def _cheaper(rule: Rule, names: Sequence[str], footers: Footers) -> Rule:
     """Return the rule of a stored table, of which not all has to be read; a view is computed once for all rules."""
     if rule.kind in _SKIPS:
         rule = rule._replace(measure=f"(select count(*) from {THIS} where {rule.condition})")
-    if len(names) > 1 or names[0].lower() not in footers.few:
+    if len(names) != 1 or names[0].lower() not in footers.few:
         return rule
     # As a WHERE the condition would be moved into the scan, and look at each row again.
     texts = f"select distinct {quote(names[0])} from {THIS}"
@@ -238,6 +239,8 @@ _CONDITIONS: dict[str, Callable[[Any, Manifest], str]] = {
     "dimension": vectors.other_dimension,
     "finite": vectors.not_finite,
     "normalized": vectors.not_normalized,
+    "no_dangling_edges": graphs.dangling,
+    "cardinality": graphs.other_cardinality,
 }
 """What holds for the rows that fail; empty: for none. Mostly a null makes it null, and the row passes."""
 

@@ -191,6 +191,24 @@ class Language(_Strict):
     min_confidence: Annotated[float, Field(ge=0, le=1)] = MIN_CONFIDENCE
 
 
+class Cardinality(_Bounded):
+    """At how many edges of a type a node may be the one end, both limits allowed.
+
+    Attributes:
+        type: of the edges.
+        label: of the nodes.
+        end: whether the edges begin or end at the node.
+        min: the fewest.
+        max: the most.
+    """
+
+    type: Filled
+    label: Filled
+    end: Literal["source", "target"]
+    min: Count | None = None
+    max: Count | None = None
+
+
 class Check(_Strict):
     """One check of a table: what is expected of it, and what happens where it is not so.
 
@@ -208,6 +226,8 @@ class Check(_Strict):
         normalized: a column whose vectors have the length 1.
         text_length: how many characters the texts of a column have.
         language: the languages that the texts of a column may be in.
+        no_dangling_edges: of a graph: every edge has a node at both ends.
+        cardinality: of a graph: at how many edges of a type a node may be the one end.
         sql: a query over the table `this` that must return no row.
         schema_: column -> type of DuckDB: these columns and no others, in any order.
         function: a function of the project: it gets a pyarrow Table of `columns`, and returns a boolean for each row, true
@@ -231,6 +251,8 @@ class Check(_Strict):
     normalized: Normalized | None = None
     text_length: TextLength | None = None
     language: Language | None = None
+    no_dangling_edges: Literal[True] | None = None
+    cardinality: Cardinality | None = None
     sql: Filled | None = None
     schema_: Annotated[dict[Filled, Filled], Field(alias="schema", min_length=1)] = {}
     function: Filled | None = None
