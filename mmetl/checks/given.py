@@ -52,7 +52,7 @@ def typed_table(rows: Written, types: Mapping[str, str], scratch: Path) -> pa.Ta
                 raise CellError(what, n, name, "write a column in one way")
     with session(scratch, threads=1) as db:
         columns = {name: _column(db, name, rows, types.get(name)) for name in names}
-    return pa.table(columns) if columns else pa.table({"": pa.nulls(len(rows))}).select([])
+    return pa.table(columns)
 
 
 def found_rows(table: Input, job: Job) -> Found:

@@ -59,17 +59,25 @@ def _name(alias: str, n: int) -> str:
     return f"{alias}@{n}"
 
 
+def variable_types(members: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the type of DuckDB that each variable of a family has; text where its values are of several types.
+
+    Args:
+        members: of each member the values that it stands for.
+    """
+    kinds = {name: {type(values[name]) for values in members} for name in members[0]}
+    return {name: _TYPES[next(iter(found))][0] if len(found) == 1 else "varchar" for name, found in kinds.items()}
+
+
 def union(members: Sequence[tuple[str, Mapping[str, Any]]], between: str = " ") -> str:
     """Return the query that makes one table of the members of a matrix, given by name and values; `between`: white space."""
-    first = members[0][1]
-    kinds = {name: {type(values[name]) for _, values in members} for name in first}
+    types = variable_types([values for _, values in members])
     return f"{between}union all by name ".join(
-        f"select {', '.join(_literal(v, name, kinds[name]) for name, v in values.items())}, * from {quote(table)}"
+        f"select {', '.join(_literal(v, types[name], name) for name, v in values.items())}, * from {quote(table)}"
         for table, values in members
     )
 
 
-def _literal(value: Any, name: str, kinds: set[type]) -> str:
+def _literal(value: Any, kind: str, name: str) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    kind = _TYPES[type(value)][0] if len(kinds) == 1 else "varchar"
     return f"cast('{text.replace(chr(39), chr(39) * 2)}' as {kind}) as {quote(name)}"

@@ -23,6 +23,7 @@ from mmetl.core.cases.collect import Trial
 from mmetl.core.cases.unrecorded import Unrecorded
 from mmetl.core.checking import OWN, Published, Put, failure, put_checks
 from mmetl.core.deadline import Cancellation, deadline
+from mmetl.core.families import variable_types
 from mmetl.core.placing import place
 from mmetl.core.registry import Registry, load, load_function
 from mmetl.errors import CellError, MmetlError, Problem, QueryError, TaskError
@@ -187,12 +188,8 @@ class _Stage:
         types: dict[str, str] = {}
         for check in upstream.expect if upstream else ():
             types.update(check.get("schema", {}))
-        for _, values in self.detail.families.get(alias, ())[:1]:
-            kinds = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
-            every = [v for _, v in self.detail.families[alias]]
-            for name in values:
-                found = {type(v[name]) for v in every}
-                types[name] = kinds.get(found.pop(), "VARCHAR") if len(found) == 1 else "VARCHAR"
+        if alias in self.detail.families:
+            types.update(variable_types([values for _, values in self.detail.families[alias]]))
         return types
 
     def _typed(self, path: tuple[str, ...], rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> Any:

@@ -164,7 +164,7 @@ def _wrong_inputs(trial: Trial) -> Iterator[Problem]:
         if alias not in given:
             what = f"the test does not give '{alias}', which '{trial.case.task}' reads"
             yield Problem(what, trial.where("inputs", on_key=True), f"for a table without rows: {alias}: []")
-    for alias, table in given.items():
+    for alias, table in ((a, t) for a, t in given.items() if t.columns):
         with tempfile.TemporaryDirectory(prefix="mmetl-test-") as scratch:
             for column, error in load(WRONG_TYPES)(table.columns, Path(scratch)):
                 what = f"'{table.columns[column]}' is not a type"

@@ -44,6 +44,7 @@ def keep_batches(
         with pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_stream(sink, results.schema, options=_SPILL) as writer:
             for batch in results:
                 writer.write_batch(batch)
+    pa.default_memory_pool().release_unused()  # before DuckDB begins to take its own
     with pa.OSFile(str(aside)) as source, pa.ipc.open_stream(source) as reader:
         return store_rows(job, reader.schema, reader, buckets=buckets_of(job))
 
