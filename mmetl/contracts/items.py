@@ -69,6 +69,8 @@ class Items:
         batch_rows: items of a call, at most; or a function from the params to that.
         batch_bytes: bytes of a call's input, about; one item may be larger.
         weight: a column of bytes that count too: the size of a file that an item only names.
+        parallel: whether the function may be called in other processes, several at a time: it keeps nothing between calls that matters,
+            and its time goes into computing. Its modules are imported there anew.
         paid: what it sends to a service that is paid by tokens; None: it sends nothing.
     """
 
@@ -84,6 +86,7 @@ class Items:
     batch_rows: int | Callable[[Any], int] = 1024
     batch_bytes: int = 16 << 20
     weight: str = ""
+    parallel: bool = False
     paid: Paid | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TextIO, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TextIO, TypeVar, runtime_checkable
 
 from mmetl.contracts.artifact import Column, Manifest, Part
 from mmetl.contracts.items import Earlier, ItemIndex, Items
@@ -119,6 +119,18 @@ class Parts(Protocol):
         ...
 
 
+class Remote(NamedTuple):
+    """How a worker process gets at a transform.
+
+    Attributes:
+        entry: `module:function` that a worker calls for a batch of items.
+        imports: project modules that register transforms.
+    """
+
+    entry: str
+    imports: tuple[str, ...]
+
+
 class Meter(Protocol):
     """Counts what a task spends on a paid service, and knows what the run may spend at most.
 
@@ -176,6 +188,7 @@ class Job:
         memory_limit: how much memory the engine may use before it spills, such as `2000000000B`.
         fingerprint: of a source file, as it was observed before the task; None outside a run.
         on_cancel: register a function that interrupts the work; called at a timeout or Ctrl-C, from another thread.
+        remote: how a worker process gets at the transform; None outside a run.
         meter: what it spends on a paid service; None outside a run.
         progress: tell how far the work has got: items done, items to do, and what is counted of them.
     """
@@ -201,6 +214,7 @@ class Job:
     view: bool = False
     fingerprint: Callable[[Path], str] | None = None
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
+    remote: Remote | None = None
     meter: Meter | None = None
     progress: Callable[[int, int, Mapping[str, float]], None] = lambda _done, _todo, _counts: None
 

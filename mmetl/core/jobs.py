@@ -15,7 +15,7 @@ from mmetl.config.checks import entry_of
 from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.contracts.transform import Base, Input, Job
+from mmetl.contracts.transform import Base, Input, Job, Remote
 from mmetl.core.deadline import Cancellation
 from mmetl.core.decide import Facts
 from mmetl.core.families import family
@@ -24,6 +24,7 @@ from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.quarantine import with_aside
 from mmetl.core.registry import Registry, load_function
+from mmetl.core.remote import ENTRY
 from mmetl.errors import TaskError
 from mmetl.observability.logs import TaskLog
 from mmetl.utils.hashing import xxh3_hex
@@ -120,6 +121,7 @@ class Jobs:
             view=detail.view,
             fingerprint=lambda path: facts.files.fingerprint(_relative(root, path)),
             on_cancel=cancellation.add,
+            remote=Remote(ENTRY, tuple(detail.imports)),
         )
 
     def check_functions(self, detail: TaskDetail) -> dict[str, Any]:

@@ -96,6 +96,11 @@ class ItemRun:
         self._to_note: list[Unit] = []
         self._computed = 0
 
+    @property
+    def left(self) -> int:
+        """How many items are still to be computed."""
+        return self._plan.to_compute - self._computed
+
     def run(self, compute: Compute) -> Made:
         """Compute and write what is not known. Raises TaskError where an item fails that may not."""
         self._job.progress(0, self._plan.to_compute, self._plan.counts)

@@ -92,7 +92,7 @@ def shape_of(items: Items, params: Any, beside: Beside, task: str, table: Manife
                 f"'{task}' has no column '{name}'",
                 help=(f"did you mean '{close}'? " if close else "") + f"it has: {', '.join(schema.names)}",
             )
-    made = _made(items.makes(params) if callable(items.makes) else items.makes)
+    made = made_schema(items, params)
     for name in beside.drop:
         if name in table.key:
             raise TaskError(f"'{name}' is a part of the key of '{task}', which cannot be dropped", help="leave it in")
@@ -118,7 +118,9 @@ def _names(names: Any, params: Any) -> Sequence[str]:
     return (found,) if isinstance(found, str) else tuple(found)
 
 
-def _made(types: Mapping[str, Any]) -> pa.Schema:
+def made_schema(items: Items, params: Any) -> pa.Schema:
+    """Return the schema of what a transform makes. Raises TaskError for a type that is none."""
+    types: Mapping[str, Any] = items.makes(params) if callable(items.makes) else items.makes
     fields = []
     for name, kind in types.items():
         try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import json
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, create_model
@@ -17,7 +19,9 @@ from mmetl.errors import ParamError, TaskError
 from mmetl.items.frugal import frugal
 
 if TYPE_CHECKING:
+    from mmetl.items.calls import Caller
     from mmetl.items.plan import Plan
+    from mmetl.items.run import Compute, ItemRun
     from mmetl.items.shape import Shape
 
 
@@ -124,7 +128,7 @@ class ItemTransform:
         over = self._over(job)
         from mmetl.cache.tables import read_table
         from mmetl.items.calls import Caller
-        from mmetl.items.run import Failures, ItemRun, in_order
+        from mmetl.items.run import Failures, ItemRun
 
         if job.meter and self.items.paid:
             job.meter.price = self.items.paid.price(job.params)
@@ -137,7 +141,7 @@ class ItemTransform:
             given = {a: read_table(t).read_all() for a, t in over.others.items()} if wanted else {}
             caller = Caller(job, function, over.items, over.shape.made, given, stopped.is_set)
             run = ItemRun(job, over.items, over.table, over.shape, over.basis, failures)
-            return run.run(in_order(caller))
+            return run.run(self._compute(job, over, caller, run, closing))
 
     def estimate(self, job: Job) -> Mapping[str, float]:
         """Return how many items a run would find added, changed and so on, and compute; nothing is computed.
@@ -153,6 +157,40 @@ class ItemTransform:
         plan = plan_items(over.table, over.shape, over.basis, job.earlier, job.parts)
         counts = {k: n for k, n in plan.counts.items() if n} | {"computed": plan.to_compute}
         return {**counts, **self._expected(job, over, plan)}
+
+    def _compute(self, job: Job, over: _Over, call: Caller, run: ItemRun, closing: ExitStack) -> Compute:
+        """Return what turns batches into results: here, or in worker processes too where the author allows it."""
+        from mmetl.items.run import in_order
+
+        function = self.function if over.items is self.items else None  # a worker knows no other
+        if not (self.items.parallel and function and job.remote and job.threads > 1):
+            return in_order(call)
+        from mmetl.items.spread import Spread
+        from mmetl.workers.local import LocalWorkers
+
+        remote = job.remote
+        others = over.others if "inputs" in inspect.signature(function).parameters else {}
+        inputs = {a: [t.task, t.manifest.to_json(), [str(p) for p in t.paths]] for a, t in others.items()}
+        setup = {"root": str(job.root), "imports": remote.imports, "transform": self.name, "inputs": inputs}
+        setup["params"] = job.params.model_dump(mode="json")
+
+        def workers() -> LocalWorkers:
+            made = LocalWorkers(remote.entry, job.threads, log=job.log, called="its process")
+            closing.callback(made.close)
+            job.on_cancel(made.close)
+            return made
+
+        empty = over.shape.made.empty_table()
+        return Spread(call, workers, json.dumps(setup), empty, job.log.write, lambda: run.left)
+
+    def outside(self, root: Path, params: Mapping[str, Any], inputs: Mapping[str, Any]) -> Callable[[bytes], Any]:
+        """Return what computes a batch in a worker process: see `spread`."""
+        frugal()
+        require(*self._extra)
+        from mmetl.items.outside import Outside
+
+        assert self.function
+        return Outside(self.function, self.items, self.params.model_validate(params), root, inputs)
 
     def _expected(self, job: Job, over: _Over, plan: Plan) -> dict[str, float]:
         """Return how many tokens the new items will take at a paid service, about, and what they cost."""

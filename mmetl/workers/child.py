@@ -17,9 +17,10 @@ GRACE_S = 5.0  # after the time limit, before a worker that nobody ended ends it
 
 
 def serve(entry: str, fileno: int, timeout_s: float, memory_bytes: int) -> None:
-    """Call the function with each tuple of arguments that comes, and send back what it returns or raises."""
+    """Call the function with each tuple of arguments that comes, and send back what it returns or raises. A limit of 0 is none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends its workers
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    if memory_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     asked = Connection(fileno)
     module, _, name = entry.partition(":")
@@ -31,10 +32,13 @@ def serve(entry: str, fileno: int, timeout_s: float, memory_bytes: int) -> None:
         except EOFError:
             return
         # The kernel keeps this limit even while native code holds the interpreter, and when the run itself was killed.
-        signal.setitimer(signal.ITIMER_REAL, timeout_s + GRACE_S)
+        signal.setitimer(signal.ITIMER_REAL, timeout_s + GRACE_S if timeout_s else 0)
         answer = _answer(function, call)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        asked.send(answer)
+        try:
+            asked.send(answer)
+        except BrokenPipeError:  # whoever asked is gone
+            return
 
 
 def _answer(function: Callable[..., Any], call: tuple[Any, ...]) -> tuple[Any, ...]:

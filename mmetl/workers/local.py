@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, TextIO
@@ -36,13 +37,24 @@ class LocalWorkers:
     Args:
         entry: `module:function`, imported in the worker; arguments and results are pickled.
         slots: how many processes, at most.
-        timeout_s: of one call, in seconds.
-        memory_mb: of one process, in megabytes.
+        timeout_s: of one call, in seconds; 0: no limit.
+        memory_mb: of one process, in megabytes; 0: no limit.
         log: where tracebacks go.
+        called: what messages call the process.
     """
 
-    def __init__(self, entry: str, slots: int, *, timeout_s: float, memory_mb: float, log: TextIO) -> None:
+    def __init__(
+        self,
+        entry: str,
+        slots: int,
+        *,
+        timeout_s: float = 0.0,
+        memory_mb: float = 0.0,
+        log: TextIO,
+        called: str = "the process that read it",
+    ) -> None:
         self._entry, self.slots, self._timeout_s, self._log = entry, slots, timeout_s, log
+        self._called = called
         self._memory_mb = memory_mb
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
@@ -60,6 +72,25 @@ class LocalWorkers:
             return []
         with ThreadPoolExecutor(min(self.slots, len(calls))) as pool:
             return list(pool.map(self._call, calls))
+
+    def stream(self, calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        """Yield what `map` returns, one after the other; of the calls, two for each process are taken ahead.
+
+        Raises:
+            MmetlError: as `map`; the workers are then ended.
+        """
+        with ThreadPoolExecutor(self.slots) as pool:
+            under_way: deque[Future[Any]] = deque()
+            try:
+                for call in calls:
+                    under_way.append(pool.submit(self._call, call))
+                    while len(under_way) >= 2 * self.slots or (under_way and under_way[0].done()):
+                        yield under_way.popleft().result()
+                while under_way:
+                    yield under_way.popleft().result()
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """End all workers, also those that are at work. It may be called from any thread, and more than once."""
@@ -103,7 +134,7 @@ class LocalWorkers:
                 raise TaskError("the run was interrupted")
             if self._idle:
                 return self._idle.pop()
-            worker = _Worker(self._entry, self._timeout_s, int(self._memory_mb * 1_000_000))
+            worker = _Worker(self._entry, self._timeout_s, int(self._memory_mb * 1_000_000), self._called)
             self._all.add(worker)
         ready = worker.ask(None, START_S)
         if isinstance(ready, Lost) and not self._closed:
@@ -117,7 +148,8 @@ class LocalWorkers:
 class _Worker:
     """One process and the pipe to it."""
 
-    def __init__(self, entry: str, timeout_s: float, memory_bytes: int) -> None:
+    def __init__(self, entry: str, timeout_s: float, memory_bytes: int, called: str) -> None:
+        self._called = called
         self._pipe, theirs = Pipe()
         argv = [sys.executable, "-m", "mmetl.workers.child", entry, str(theirs.fileno()), str(timeout_s)]
         self._process = subprocess.Popen(
@@ -136,7 +168,7 @@ class _Worker:
         try:
             if call is not None:
                 pipe.send(call)
-            if not pipe.poll(timeout_s):
+            if not pipe.poll(timeout_s or None):
                 return Lost(f"it took longer than {timeout_s:g} s")
             return pipe.recv()
         except (EOFError, OSError):
@@ -146,10 +178,10 @@ class _Worker:
         try:
             code = self._process.wait(1)
         except subprocess.TimeoutExpired:
-            return "the process that read it stopped answering"
+            return f"{self._called} stopped answering"
         if code < 0:
-            return f"the process that read it crashed ({signal.Signals(-code).name})"
-        return f"the process that read it ended (exit code {code})"
+            return f"{self._called} crashed ({signal.Signals(-code).name})"
+        return f"{self._called} ended (exit code {code})"
 
     def end(self) -> None:
         """Kill the process, with those that it has started, and wait for it."""
