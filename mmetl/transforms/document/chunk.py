@@ -110,5 +110,5 @@ CHUNK = ItemTransform(
         batch_rows=256,
     ),
     ChunkParams,
-    version=1,
+    version=2,
 )

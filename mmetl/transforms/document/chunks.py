@@ -19,10 +19,10 @@ from mmetl.transforms.document.cuts import (
     windows,
 )
 from mmetl.transforms.document.headings import Heading, Markup, find_headings, heading_paths
-from mmetl.transforms.document.media import DOCX, EPUB, PPTX, XLSX
+from mmetl.transforms.document.media import DOCX, EPUB, PDF, PPTX, XLSX
 from mmetl.transforms.document.text_types import HTML, MAIL, MARKDOWN, RST
 
-_WITH_HEADINGS = frozenset({MARKDOWN, HTML, MAIL, DOCX, PPTX, XLSX, EPUB})
+_WITH_HEADINGS = frozenset({MARKDOWN, HTML, MAIL, PDF, DOCX, PPTX, XLSX, EPUB})
 Method = Literal["recursive", "heading", "sentence", "tokens"]
 
 

@@ -121,6 +121,6 @@ PARSE = Parse(
         batch_rows=256,
     ),
     ParseParams,
-    version=3,
+    version=4,
     packages=("kreuzberg", "pillow", "pypdfium2", "selectolax"),
 )

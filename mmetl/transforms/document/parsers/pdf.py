@@ -1,8 +1,9 @@
-"""PDF: the text of each page."""
+"""PDF: the text of each page, and the headings that the outline names."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from mmetl.engines.packages import require
@@ -15,6 +16,7 @@ _NAMES = {"author": "author", "subject": "subject", "keywords": "keywords", "cre
 DPI = 200
 """At which a scanned page is drawn: tesseract wants letters of some 20 pixels, and that is print of 8 points."""
 
+_LIKE_HEADING = re.compile(r"^#{1,6}(?=[ \t]|$)", re.MULTILINE)
 _POINTS = 72  # of an inch
 
 
@@ -35,6 +37,7 @@ def parse_pdf(data: bytes, limits: Limits) -> Parsed:
         pages = [_page(document, number) for number in range(len(document))]
         if limits.ocr:
             pages = _scanned(document, pages, limits)
+        pages = _with_headings(pages, list(_outline(document)))
         said = {key.lower(): value.strip() for key, value in document.get_metadata_dict().items() if value.strip()}
     except pypdfium2.PdfiumError:
         raise Unreadable("a page of the PDF file is damaged") from None
@@ -45,6 +48,37 @@ def parse_pdf(data: bytes, limits: Limits) -> Parsed:
     text, starts = join_pages(pages)
     metadata = {name: said[key] for key, name in _NAMES.items() if key in said}
     return Parsed(text, said.get("title"), None, metadata, starts)
+
+
+def _outline(document: Any) -> Iterator[tuple[int, int, str]]:
+    """Yield (page, depth, title) of each entry of the outline that leads to a page."""
+    for entry in document.get_toc():
+        place = entry.get_dest()
+        page = None if place is None else place.get_index()
+        title = " ".join(entry.get_title().split())
+        if page is not None and title:
+            yield page, entry.level, title
+
+
+def _with_headings(pages: list[str], outline: list[tuple[int, int, str]]) -> list[str]:
+    """Return the pages with those lines marked as headings that the outline names; the others must not look like one."""
+    wanted: dict[int, dict[str, int]] = {}
+    for page, depth, title in outline:
+        wanted.setdefault(page, {}).setdefault(title, depth)
+    return [_marked(text, wanted.get(number, {})) for number, text in enumerate(pages)]
+
+
+def _marked(text: str, titles: dict[str, int]) -> str:
+    text = _LIKE_HEADING.sub(r"\\\g<0>", text)
+    if not titles:
+        return text
+    left = dict(titles)
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        depth = left.pop(" ".join(line.split()), None)
+        if depth is not None:
+            lines[number] = f"\n{'#' * min(6, depth + 1)} {line.strip()}\n"
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def _scanned(document: Any, pages: list[str], limits: Limits) -> list[str]:

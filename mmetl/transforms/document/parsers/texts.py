@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mmetl.transforms.document.chunks import markup_of
 from mmetl.transforms.document.headings import find_headings
 from mmetl.transforms.document.media import HEAD, encoding_of
@@ -22,7 +24,25 @@ def decoded(data: bytes) -> tuple[str, str]:
 
 
 def parse_text(data: bytes, media_type: str) -> Parsed:
-    """Parse a file of text."""
+    """Parse a file of text. Form feeds are kept; they end pages."""
     text, _ = decoded(data)
-    headings = find_headings(text, markup_of(media_type))
-    return Parsed(text, headings[0].title if headings else None)
+    markup = markup_of(media_type)
+    headings = find_headings(text, markup)
+    title = _front_title(text) if markup == "markdown" else None
+    feeds = [found.end() for found in re.finditer(r"\f\n?", text)]
+    last = len(text.rstrip())
+    pages = tuple(start for start in (0, *feeds) if start < last) if feeds else ()
+    return Parsed(text, title or (headings[0].title if headings else None), pages=pages)
+
+
+def _front_title(text: str) -> str | None:
+    """Return the title that the front matter gives, if there is one that can be read."""
+    if not text.startswith("---"):
+        return None
+    from mmetl.transforms.document.extract import front_matter
+
+    try:
+        title = front_matter(text).get("title")
+    except ValueError:
+        return None  # `document.extract` tells of it, where somebody wants it
+    return title if isinstance(title, str) else None

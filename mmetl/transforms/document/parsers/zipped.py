@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmetl.engines.packages import require
-from mmetl.transforms.document.media import PPTX
+from mmetl.transforms.document.media import PPTX, XLSX
 from mmetl.transforms.document.parsed import Limits, Parsed, Unreadable, first_heading, join_pages
 
 _SMALL = 1_000_000  # what unpacks to less is no bomb, however well it was packed
@@ -20,6 +20,7 @@ _ENCRYPTED = 0x1
 _BAD = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, KeyError, ValueError, OSError)
 _MARK = "\n\n\ue000slide {page_num}\ue000\n\n"  # of the private use area: no text has it
 _SLIDE = re.compile("\ue000slide \\d+\ue000")
+_SHEET = re.compile(r"^## ", re.MULTILINE)  # all else in a workbook are the rows of tables
 _CLOSED = re.compile(rb"<([\w:.-]+)([^<>]*)/>")
 
 
@@ -61,7 +62,9 @@ def parse_office(data: bytes, media_type: str, limits: Limits) -> Parsed:
         raise Unreadable(f"it is damaged: {' '.join(str(error).split())[:200]}") from None
     text = found.content.strip()
     pages: tuple[int, ...] = ()
-    if media_type == PPTX:
+    if media_type == XLSX:
+        pages = tuple(found.start() for found in _SHEET.finditer(text))
+    elif media_type == PPTX:
         text, pages = join_pages([slide.strip() for slide in _SLIDE.split(text) if slide.strip()])
     said = _said(dict(found.metadata or {}))
     title, language = said.pop("title", None), said.pop("language", None)

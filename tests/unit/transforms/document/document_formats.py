@@ -145,8 +145,8 @@ def mail() -> bytes:
     return bytes(message)
 
 
-def pdf(*pages: str, title: str = "A paper") -> bytes:
-    """Return a PDF file with a line of text on each page."""
+def pdf(*pages: str, title: str = "A paper", outline: tuple[tuple[str, int, int], ...] = ()) -> bytes:
+    """Return a PDF file with some lines of text on each page. `outline`: (title, page, number of the entry above it)."""
     kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
@@ -154,12 +154,16 @@ def pdf(*pages: str, title: str = "A paper") -> bytes:
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     for n, text in enumerate(pages):
-        drawn = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET"
+        drawn = f"BT /F1 12 Tf 72 720 Td {' 0 -20 Td '.join(f'({line}) Tj' for line in text.splitlines() or [''])} ET"
         objects.append(
             "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >>"
             f" /Contents {5 + 2 * n} 0 R >>"
         )
         objects.append(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")
+    if outline:
+        root = len(objects) + 1
+        objects[0] = f"<< /Type /Catalog /Pages 2 0 R /Outlines {root} 0 R >>"
+        objects += [_entry(number, outline, root) for number in range(len(outline) + 1)]
     objects.append(f"<< /Title ({title}) /Author (Ann) >>")
     made, places = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, 1):
@@ -171,3 +175,15 @@ def pdf(*pages: str, title: str = "A paper") -> bytes:
         f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R /Info {len(objects)} 0 R >>\nstartxref\n{len(made)}\n%%EOF\n"
     )
     return made + table.encode() + end.encode()
+
+
+def _entry(number: int, outline: tuple[tuple[str, int, int], ...], root: int) -> str:
+    """Return an entry of an outline; number 0 is its root."""
+    below = [n for n, (_, _, above) in enumerate(outline, 1) if above == number]
+    family = f"/First {root + below[0]} 0 R /Last {root + below[-1]} 0 R /Count {len(below)}" if below else ""
+    if not number:
+        return f"<< /Type /Outlines {family} >>"
+    title, page, above = outline[number - 1]
+    later = [n for n, (_, _, a) in enumerate(outline, 1) if a == above and n > number]
+    following = f"/Next {root + later[0]} 0 R" if later else ""
+    return f"<< /Title ({title}) /Parent {root + above} 0 R /Dest [{4 + 2 * page} 0 R /Fit] {following} {family} >>"

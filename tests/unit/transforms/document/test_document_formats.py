@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -65,7 +66,11 @@ EXPECTED = {
         "text": "## Report\n\nSome words.\n\n### Part\n\n| name | size |\n| --- | --- |\n| a | 1 |",
     },
     "talk.pptx": {"title": "First", "text": "## First\n\nHello there\n\n## Second\n\nGood bye", "page_starts": [0, 23]},
-    "sizes.xlsx": {"title": "Sizes", "text": "## Sizes\n\n| name | size |\n| --- | --- |\n| a | 1 |"},
+    "sizes.xlsx": {
+        "title": "Sizes",
+        "text": "## Sizes\n\n| name | size |\n| --- | --- |\n| a | 1 |",
+        "page_starts": [0],
+    },
     "book.epub": {
         "title": "The book",
         "language": "en",
@@ -119,6 +124,56 @@ def test_every_format_becomes_text_with_its_structure(folder):
     found["report.docx"].pop("metadata", None)
     found["talk.pptx"].pop("metadata", None)
     assert found == EXPECTED
+
+
+def parsed(folder, name, content):
+    project = folder(name, content)
+    run(project)
+    return next(r for r in rows(project, "texts") if r["path"] == f"docs/{name}")
+
+
+def test_the_outline_of_a_pdf_file_names_its_headings(folder):
+    """Each entry marks the line that says the same, on its page; what only looks like a heading is none."""
+    pages = ("Intro\nwords", "# no heading\nMethods\nIntro\nSetup here\nmore\nMethods")
+    outline = (("Intro", 0, 0), ("Methods", 1, 0), ("Setup here", 1, 2), ("Elsewhere", 1, 0))
+    found = parsed(folder, "paper.pdf", formats.pdf(*pages, outline=outline))
+    first = "# Intro\n\nwords"
+    assert found["text"] == (f"{first}\n\n\\# no heading\n\n# Methods\n\nIntro\n\n## Setup here\n\nmore\nMethods")
+    assert found["page_starts"] == [0, len(first) + 2]
+    headings = {tuple(r["headings"]) for r in rows(folder("x.md", b"x"), "chunks")}
+    assert {("Intro",), ("Methods",), ("Methods", "Setup here")} <= headings
+
+
+def test_sheets_are_pages(folder):
+    xlsxwriter = pytest.importorskip("xlsxwriter")
+    made = io.BytesIO()
+    with xlsxwriter.Workbook(made) as book:
+        for name, cells in {"First": [["a", "b"], [1, "## x"]], "Second": [["c"], ["x|y"]]}.items():
+            sheet = book.add_worksheet(name)
+            for number, row in enumerate(cells):
+                sheet.write_row(number, 0, row)
+    found = parsed(folder, "book.xlsx", made.getvalue())
+    assert [found["text"][start : start + 9].split()[1] for start in found["page_starts"]] == ["First", "Second"]
+
+
+def test_form_feeds_end_pages(folder):
+    found = parsed(folder, "rfc.txt", b"One\n\f\nTwo\n\fThree\n\f\n")
+    assert [found["text"][start : start + 3] for start in found["page_starts"]] == ["One", "Two", "Thr"]
+    assert found["text"].count("\f") == 3
+
+
+TITLES = {
+    b"---\ntitle: From the top\n---\n\n# Heading\n": "From the top",
+    b"---\ntitle: [a\n---\n\n# Heading\n": "Heading",
+    b"---\ntitle: 3\n---\n\n# Heading\n": "Heading",
+    b"Heading\n=======\n\nwords\n": "Heading",
+    b"words\n": None,
+}
+
+
+@pytest.mark.parametrize("content", TITLES)
+def test_the_title_of_a_markdown_file(folder, content):
+    assert parsed(folder, "note.md", content)["title"] == TITLES[content]
 
 
 def test_headings_of_all_formats_reach_the_chunks(folder):
