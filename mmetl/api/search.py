@@ -217,7 +217,7 @@ def _embed(project: Project, plan: Plan, task: str, question: str) -> tuple[Any,
         registry.add_modules(detail.imports)
     params = registry.get(EMBED).params.model_validate(resolve_secrets(detail.params, project.env))
     functions = {f: load_function(project.root, f) for f in detail.functions}
-    vectors, errors = embedder(params, functions)([question])
+    vectors, errors = embedder(params, functions, project.root)([question])
     if errors[0]:
         raise UsageError(f"the question cannot be searched for: {errors[0]}", help="ask in words that the model knows")
     return params, vectors[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -67,7 +68,7 @@ class EmbedParams(BaseModel):
 NOT_OF_THE_MODEL = ("api_key", "batch_size", "per_minute", "price_per_million", "timeout_s")
 PACKAGES = {
     "offline": ("wordllama",),
-    "folder": ("sentence-transformers",),
+    "folder": ("sentence-transformers", "transformers", "torch"),
     "service": (),
     "function": (),
 }
@@ -77,6 +78,7 @@ NEEDED = {"service": "model", "folder": "folder", "function": "function"}
 def embedder(
     params: EmbedParams,
     functions: Mapping[str, Callable[..., Any]],
+    root: Path,
     stopped: threading.Event | None = None,
     spent: Callable[[int], None] = lambda _tokens: None,
 ) -> Callable[[Sequence[str]], tuple[Vectors, list[str | None]]]:
@@ -85,6 +87,7 @@ def embedder(
     Args:
         params: of the task.
         functions: `module:function` -> the project's function.
+        root: the project's folder.
         stopped: set when the run is interrupted.
         spent: is told the tokens that each answer of a service took.
 
@@ -93,7 +96,7 @@ def embedder(
     """
     from mmetl.transforms.vector.numbers import as_vectors, judged, unit
 
-    embed = _provider(params, functions, stopped or threading.Event(), spent)
+    embed = _provider(params, functions, root, stopped or threading.Event(), spent)
 
     def embedded(texts: Sequence[str]) -> tuple[Vectors, list[str | None]]:
         found = embed(texts)
@@ -111,6 +114,7 @@ def embedder(
 def _provider(
     params: EmbedParams,
     functions: Mapping[str, Callable[..., Any]],
+    root: Path,
     stopped: threading.Event,
     spent: Callable[[int], None],
 ) -> Callable[[Sequence[str]], Any]:
@@ -120,7 +124,7 @@ def _provider(
     if params.provider == "offline":
         return providers.offline(params.size)
     if params.provider == "folder":
-        return providers.local(str(params.folder))
+        return providers.local(root / str(params.folder))
     if params.provider == "function":
         own = functions[str(params.function)]
         return lambda texts: own(list(texts))
@@ -163,7 +167,7 @@ class Embed(ItemTransform):
         stopped = threading.Event()
         job.on_cancel(stopped.set)
         told = {"spent": job.meter.spend} if job.meter else {}
-        embed = embedder(params, job.functions, stopped, **told)
+        embed = embedder(params, job.functions, job.root, stopped, **told)
 
         def embedded(batch: pa.RecordBatch) -> dict[str, Any]:
             return _embedded(batch, params, embed)
@@ -201,7 +205,7 @@ def _sent(params: EmbedParams, batch: pa.RecordBatch) -> list[int]:
 
 
 def _batch_rows(params: EmbedParams) -> int:
-    return params.batch_size or (2048 if params.provider in {"offline", "folder"} else 128)
+    return params.batch_size or (2048 if params.provider == "offline" else 128)
 
 
 EMBED = Embed(
