@@ -19,6 +19,7 @@ from mmetl.utils.text import near
 __all__ = ["BUILT_IN", "Registry", "folders_on_path", "import_project_module", "load_function", "register_transform"]
 
 BUILT_IN = {
+    "cross.lexical_graph": "mmetl.transforms.cross.lexical:LEXICAL",
     "document.chunk": "mmetl.transforms.document.chunk:CHUNK",
     "document.clean": "mmetl.transforms.document.clean:CLEAN",
     "document.deduplicate": "mmetl.transforms.document.deduplicate:DEDUPLICATE",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mmetl.contracts.graph import KEY, KIND, LABEL, NAME, OWN, SOURCE, SOURCE_LABEL, TARGET, TARGET_LABEL
-from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope
+from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.graph.mapping import BuildParams, Edges, End, Nodes
@@ -56,30 +56,44 @@ class Build:
 
     def run(self, job: Job) -> Made:
         """Make the graph. Raises TaskError for columns that are not there, keys that are null or repeated, dangling edges."""
-        require("tabular", "duckdb", "pyarrow")
-        from mmetl.engines.duckdb import session
-        from mmetl.transforms.tabular.results import buckets_of, store_query
+        return make_graph(job, job.params, {})
 
-        params: BuildParams = job.params
-        with session(
-            job.scratch,
-            tables=job.inputs,
-            threads=job.threads,
-            memory_limit=job.memory_limit,
-            on_cancel=job.on_cancel,
-        ) as db:
-            for _, spec in _specs(params):
-                _check_columns(spec, job.inputs, db)
-            _check_properties(params, db)
-            _check_nulls(params.nodes, db)
-            db.rows(f"create temp table {GRAPH} as\n{graph_query(params)}")
-            _check_repeated(db)
-            _note_dangling(params, db, job)
-            named = replace(job, key=KEY)
-            names = [name for name, _ in db.columns(f"from {GRAPH}")]
-            return replace(
-                store_query(named, db, _settled(params), names, ordered=False, buckets=buckets_of(named)), key=KEY
-            )
+
+def make_graph(job: Job, params: BuildParams, views: Mapping[str, str]) -> Made:
+    """Make a graph of tables.
+
+    Args:
+        job: the running task, whose inputs are the tables.
+        params: which rows are nodes and edges.
+        views: further tables, by the queries that give them.
+
+    Raises:
+        TaskError: for columns that are not there, keys that are null or repeated, properties of two types, and dangling edges.
+    """
+    require("tabular", "duckdb", "pyarrow")
+    from mmetl.engines.duckdb import session
+    from mmetl.transforms.tabular.results import buckets_of, store_query
+
+    with session(
+        job.scratch,
+        tables=job.inputs,
+        threads=job.threads,
+        memory_limit=job.memory_limit,
+        on_cancel=job.on_cancel,
+    ) as db:
+        for name, query in views.items():
+            db.rows(f"create temp view {quote(name)} as {query}")
+        for _, spec in _specs(params):
+            _check_columns(spec, {*job.inputs, *views}, db)
+        _check_properties(params, db)
+        _check_nulls(params.nodes, db)
+        db.rows(f"create temp table {GRAPH} as\n{graph_query(params)}")
+        _check_repeated(db)
+        _note_dangling(params, db, job)
+        named = replace(job, key=KEY)
+        names = [name for name, _ in db.columns(f"from {GRAPH}")]
+        made = store_query(named, db, _settled(params), names, ordered=False, buckets=buckets_of(named))
+        return replace(made, key=KEY)
 
 
 def graph_query(params: BuildParams) -> str:
@@ -172,9 +186,9 @@ def _ends(spec: _Spec) -> Sequence[End]:
     return (spec.source, spec.target) if isinstance(spec, Edges) else ()
 
 
-def _check_columns(spec: _Spec, inputs: Mapping[str, Input], db: Session) -> None:
+def _check_columns(spec: _Spec, tables: Collection[str], db: Session) -> None:
     """Raise TaskError for a column that a table does not have, and for a key that has no exact text."""
-    if spec.from_ not in inputs:
+    if spec.from_ not in tables:
         raise TaskError(f"'{spec.from_}' makes files, and no table", help="read the files by `tabular.read` first")
     types = dict(db.columns(f"from {quote(spec.from_)}"))
     known = {name.lower(): kind for name, kind in types.items()}

@@ -1,0 +1,1 @@
+"""Transforms that lead from one modality to another."""
