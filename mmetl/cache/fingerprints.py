@@ -191,6 +191,10 @@ class FileCache:
         known = self.known.get(path)
         return known[0] if known else self._racy.get(path, b"")
 
+    def size_of(self, path: str) -> int:
+        """Return the bytes that an observed file had when its fingerprint was taken; 0 for a missing one."""
+        return int.from_bytes(self.signature_of(path)[:8], "little")
+
     def moved(self, path: str, before: bytes, fingerprint: Fingerprint) -> bool:
         """Tell whether a file was written since it was observed, even if it has the same bytes again."""
         try:

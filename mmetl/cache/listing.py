@@ -44,7 +44,7 @@ def list_files(root: str, pattern: str) -> tuple[str, ...]:
     start = "/".join(parts[:fixed])
     found: list[str] = []
     bounds = _Bounds(base, os.path.realpath(root), os.path.realpath(os.path.join(root, STATE_DIR)))
-    _walk(bounds, start, parts[fixed:], found, ())
+    _walk(bounds, start, os.path.realpath(os.path.join(base, start)), parts[fixed:], found, ())
     return tuple(sorted(set(found), key=os.fsencode))
 
 
@@ -66,18 +66,15 @@ def reaches(folder: str, pattern: str) -> bool:
     return len(parts) > len(names)
 
 
-def _walk(bounds: _Bounds, folder: str, parts: list[str], found: list[str], above: tuple[str, ...]) -> None:
-    """Add the files below `base/folder` that match the remaining pattern parts."""
-    here = os.path.join(bounds.base, folder) if folder else bounds.base
+def _walk(bounds: _Bounds, folder: str, real: str, parts: list[str], found: list[str], above: tuple[str, ...]) -> None:
+    """Add the files below `base/folder`, which is `real` with links resolved, that match the remaining pattern parts."""
     prefix = f"{folder}/" if folder and not folder.endswith("/") else folder
-    head, rest = parts[0], parts[1:]
     try:
-        entries = list(os.scandir(here))
+        entries = list(os.scandir(os.path.join(bounds.base, folder)))
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as e:
         raise _unreadable(prefix.rstrip("/") or ".", e) from None
-    real = os.path.realpath(here)
     if real in above:
         raise TaskError(
             f"the link '{shown(prefix.rstrip('/'))}' leads back to a folder above it", help="remove the link"
@@ -89,21 +86,25 @@ def _walk(bounds: _Bounds, folder: str, parts: list[str], found: list[str], abov
             f"the link '{shown(prefix.rstrip('/'))}' leaves the project",
             help="name that folder itself as an absolute path",
         )
-    below = (*above, real)
-    if head == "**":
-        rest = rest or ["*"]
-        _walk(bounds, folder, rest, found, above)
-    wanted = _regex("*" if head == "**" else head)
+    head, rest = parts[0], parts[1:]
+    through = head == "**"
+    if through and rest and (rest[0] == "**" or len(rest) > 1):
+        _walk(bounds, folder, real, rest, found, above)
+        files = None
+    else:  # the files of this folder are looked for in the same listing as the folders
+        last = (rest[0] if rest else "*") if through else head
+        files = _regex(last).fullmatch if through or not rest else None
+    folders = _regex("*" if through else head).fullmatch if through or rest else None
+    below, inside = (*above, real), f"{real.rstrip('/')}/"
     for entry in entries:
         name = entry.name
-        if (name == STATE_DIR and not prefix) or wanted.fullmatch(name) is None:
+        if name == STATE_DIR and not prefix:
             continue
         if _is_folder(entry, prefix):
-            if head == "**":
-                _walk(bounds, prefix + name, parts, found, below)
-            elif rest:
-                _walk(bounds, prefix + name, rest, found, below)
-        elif not rest and head != "**" and entry.is_file():
+            if folders is not None and folders(name):
+                there = os.path.realpath(entry.path) if entry.is_symlink() else inside + name
+                _walk(bounds, prefix + name, there, parts if through else rest, found, below)
+        elif files is not None and files(name) and entry.is_file():
             found.append(prefix + name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TextIO, TypeVar, runtime_checkable
@@ -162,6 +162,14 @@ class Meter(Protocol):
         ...
 
 
+class SourceFile(NamedTuple):
+    """A source file as it was observed before the task; `path` is relative to the project if it lies in it."""
+
+    path: str
+    size_bytes: int
+    fingerprint: str
+
+
 @dataclass
 class Job:
     """All that a running task is given.
@@ -186,7 +194,7 @@ class Job:
         log: the task's log file, line-buffered text.
         threads: how many threads the engine may use (at least 1).
         memory_limit: how much memory the engine may use before it spills, such as `2000000000B`.
-        fingerprint: of a source file, as it was observed before the task; None outside a run.
+        observed: the source files of all declared paths and globs, one after the other, as observed before the task.
         on_cancel: register a function that interrupts the work; called at a timeout or Ctrl-C, from another thread.
         remote: how a worker process gets at the transform; None outside a run.
         meter: what it spends on a paid service; None outside a run.
@@ -212,7 +220,7 @@ class Job:
     allow_shrink: bool = False
     intact: bool = False
     view: bool = False
-    fingerprint: Callable[[Path], str] | None = None
+    observed: Callable[[], Iterable[SourceFile]] = tuple
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
     remote: Remote | None = None
     meter: Meter | None = None

@@ -15,7 +15,7 @@ from mmetl.config.checks import entry_of
 from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.contracts.transform import Base, Input, Job, Remote
+from mmetl.contracts.transform import Base, Input, Job, Remote, SourceFile
 from mmetl.core.deadline import Cancellation
 from mmetl.core.decide import Facts
 from mmetl.core.families import family
@@ -40,9 +40,8 @@ class _Sources(Mapping[str, Sequence[Path]]):
     def __getitem__(self, source: str) -> list[Path]:
         if source not in self._declared:
             raise KeyError(source)
-        node, facts = self._node, self._facts
-        listed = facts.listing(node, source) if source in node.globs else [source]
-        return [Path(facts.files.full(p)) for p in listed]
+        full = self._facts.files.full
+        return [Path(full(p)) for p in _files_of(self._node, self._facts, source)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._declared)
@@ -119,7 +118,7 @@ class Jobs:
             allow_shrink=node.name in self.options.allow_shrink,
             intact=node.kept and facts.files.seen.get(node.folder) == facts.lists(node.name).outputs.get(node.folder),
             view=detail.view,
-            fingerprint=lambda path: facts.files.fingerprint(_relative(root, path)),
+            observed=lambda: _observed(node, facts, detail.sources),
             on_cancel=cancellation.add,
             remote=Remote(ENTRY, tuple(detail.imports)),
         )
@@ -204,6 +203,13 @@ class Jobs:
         return fingerprint
 
 
-def _relative(root: Path, path: Path) -> str:
-    """Return a file as facts name it."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+def _observed(node: TaskNode, facts: Facts, declared: Sequence[str]) -> Iterator[SourceFile]:
+    """Yield the files of a task's sources as facts know them: nothing is looked at again."""
+    files = facts.files
+    for path in (p for source in declared for p in _files_of(node, facts, source)):
+        yield SourceFile(path.removeprefix(files.root), files.size_of(path), files.fingerprint(path))
+
+
+def _files_of(node: TaskNode, facts: Facts, source: str) -> Sequence[str]:
+    """Return the files that a declared path or glob stands for, as facts name them."""
+    return facts.listing(node, source) if source in node.globs else [source]

@@ -9,7 +9,7 @@ from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.layout import STATE_DIR
 from mmetl.cache.stat_cache import known_files
 from mmetl.contracts.plan import Plan, TaskNode
-from mmetl.core.decide import FRESH, Decision, Facts, decide, look_again
+from mmetl.core.decide import FRESH, Decision, Facts, decide, look_again, observe
 from mmetl.core.executor import Executor
 from mmetl.core.options import RunOptions
 from mmetl.core.outcomes import never_ran
@@ -96,7 +96,11 @@ class Session:
                 stack += [plan.tasks[t] for t in todo]
                 continue
             stack.pop()
-            look_again(current, facts)
+            # Until a task has run nothing that was observed can have been changed by one.
+            if self.executor.outcomes:
+                look_again(current, facts)
+            else:
+                observe((current,), facts)
             decision = self._remember(plan, current, decide(current, facts))
         return decision
 

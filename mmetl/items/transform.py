@@ -223,7 +223,7 @@ class ItemTransform:
         if job.key and tuple(job.key) != shape.output_key:
             had = ", ".join(shape.output_key) or "none"
             raise TaskError("`key` is not the key of the rows that it makes", help=f"leave it out: the key is {had}")
-        files = [job.fingerprint(p) for listed in job.sources.values() for p in listed] if job.fingerprint else []
+        files = [f.fingerprint for f in job.observed()]
         read = [(c.name, c.type) for c in table.manifest.columns if c.name in shape.reads]
         made = [(c.name, str(c.type)) for c in shape.made]
         further = {a: xxh3_hex(t.manifest.to_json().encode()) for a, t in whole.items()}

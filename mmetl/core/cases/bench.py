@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from mmetl.config.cases import Given
 from mmetl.config.checks import entry_of
 from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Manifest
-from mmetl.contracts.transform import Input, Job, Made, Table, View
+from mmetl.contracts.transform import Input, Job, Made, SourceFile, Table, View
 from mmetl.core.cases.collect import Trial
 from mmetl.core.cases.unrecorded import Unrecorded
 from mmetl.core.checking import OWN, Published, Put, failure, put_checks
@@ -216,8 +216,14 @@ class _Stage:
         job.sources = {s: self._listed(s) for s in detail.sources}
         job.view = detail.view
         job.on_cancel = cancellation.add
-        job.fingerprint = lambda path: project.files.fingerprint(os.path.relpath(path, project.root))
+        job.observed = lambda: self._observed(p for listed in job.sources.values() for p in listed)
         return job
+
+    def _observed(self, paths: Iterable[Path]) -> Iterator[SourceFile]:
+        files, root = self.bench.project.files, self.bench.project.root
+        for path in (os.path.relpath(p, root) for p in paths):
+            fingerprint = files.fingerprint(path)
+            yield SourceFile(path, files.size_of(path), fingerprint)
 
     def _bare_job(self, params: Any, inputs: dict[str, Input], key: tuple[str, ...], functions: dict[str, Any]) -> Job:
         options: dict[str, Any] = self.bench.options

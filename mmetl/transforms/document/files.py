@@ -51,7 +51,7 @@ class Files:
         return Declaration(sources=tuple(params.globs))
 
     def run(self, job: Job) -> Made:
-        """List the files. Raises TaskError if one vanished, or the task has another key than the path."""
+        """List the files. Raises TaskError if the task has another key than the path."""
         frugal()
         from mmetl.items.source import keep_listing
 
@@ -67,30 +67,24 @@ class Files:
         return estimate_listing(job, listed, size_bytes, _schema())
 
     def _listed(self, job: Job) -> tuple[pa.Table, int]:
-        """Return the files, sorted by path, and their bytes together."""
+        """Return the files as they were observed, sorted by path, and their bytes together."""
         import pyarrow as pa
 
         from mmetl.cache.listing import matches
 
         if job.key and tuple(job.key) != ("path",):
             raise TaskError("`key` is not 'path'", help="leave it out: a file is named by its path")
-        assert job.fingerprint
-        params: FilesParams = job.params
-        found: dict[str, tuple[int, str]] = {}
-        for listed in job.sources.values():
-            for file in listed:
-                path = file.relative_to(job.root).as_posix() if file.is_relative_to(job.root) else str(file)
-                if path not in found and not any(matches(path, e) for e in params.exclude):
-                    found[path] = (os.stat(file).st_size, job.fingerprint(file))
-        paths = sorted(found, key=os.fsencode)
+        excluded = job.params.exclude
+        found = {f.path: f for f in job.observed() if not any(matches(f.path, e) for e in excluded)}
+        files = [found[p] for p in sorted(found, key=os.fsencode)]
         listed_rows = pa.table(
             {
-                "path": pa.array(paths, pa.string()),
-                "size_bytes": pa.array([found[p][0] for p in paths], pa.int64()),
-                "fingerprint": pa.array([found[p][1] for p in paths], pa.string()),
+                "path": pa.array([f.path for f in files], pa.string()),
+                "size_bytes": pa.array([f.size_bytes for f in files], pa.int64()),
+                "fingerprint": pa.array([f.fingerprint for f in files], pa.string()),
             }
         )
-        return listed_rows, sum(size for size, _ in found.values())
+        return listed_rows, sum(f.size_bytes for f in files)
 
 
 def _schema() -> pa.Schema:
