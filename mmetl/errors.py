@@ -143,6 +143,10 @@ class LimitError(TaskError):
     exit_code = ExitCode.LIMIT
 
 
+class AnewError(TaskError):
+    """A target cannot be changed as it is: it has to be made anew. Caught by who keeps it equal (see items.keeping)."""
+
+
 class TaskTimeoutError(TaskError):
     """A task took longer than its `timeout_s`."""
 

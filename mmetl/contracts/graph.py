@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -28,6 +29,11 @@ WORD = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
 """What labels, types and properties are called: every engine takes such a word as it is."""
 
 Kind = Literal["node", "edge"]
+
+
+def is_word(name: str) -> bool:
+    """Tell whether a label, a type or a property may be called so."""
+    return re.fullmatch(WORD, name) is not None
 
 
 def is_graph(key: Iterable[str], columns: Iterable[Column]) -> bool:

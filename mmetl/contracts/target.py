@@ -28,12 +28,15 @@ class Difference(NamedTuple):
         deleted: identities of rows that are gone (32 hex digits: the hash of the key).
         rows: tables of new and changed rows; their first column, `_id`, is the identity. Can be read once.
         counts: how many rows were added, changed, removed, and are unchanged.
+        old: tables of the rows that are gone or changed, as they were, in the form of `rows`. Can be read once; nothing is read
+            for a target that does not ask.
     """
 
     whole: bool
     deleted: Sequence[str]
     rows: Iterator[Any]
     counts: Mapping[str, int]
+    old: Iterator[Any] = iter(())
 
 
 class Target(Protocol):
@@ -50,7 +53,9 @@ class Target(Protocol):
     def apply(self, difference: Difference, now: Applied) -> Mapping[str, int]:
         """Take a difference over, durably; return how many rows were added, changed, removed, and are unchanged.
 
-        Raises TaskError for rows that it cannot hold.
+        Raises:
+            TaskError: for rows that it cannot hold.
+            AnewError: if it has to be made anew to hold them; it may then be in any state.
         """
         ...
 

@@ -39,14 +39,19 @@ def write_stamp(folder: Path, now: Applied) -> None:
 
 def drop_folder(folder: Path) -> None:
     """Remove a target's folder. Raises TaskError if what is there was not written by mmETL."""
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / STAMP).exists() and not is_begun(folder):
-            raise TaskError(
-                f"'{folder.name}' is not empty, and was not made by this task",
-                help="choose another `path`, or empty the folder",
-            )
+    refuse_foreign(folder)
+    if folder.is_dir():
         shutil.rmtree(folder)
     mark_begun(folder)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise TaskError for a folder that holds something and does not say that it is ours."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / STAMP).exists() and not is_begun(folder):
+        raise TaskError(
+            f"'{folder.name}' is not empty, and was not made by this task",
+            help="choose another `path`, or empty the folder",
+        )
 
 
 def mark_begun(folder: Path) -> None:

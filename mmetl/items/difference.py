@@ -57,7 +57,21 @@ def difference(before: Table | None, after: Table, columns: Sequence[str]) -> Di
             wanted.append((part.number, mask))
     counts = {"added": added, "changed": changed, "removed": len(gone), "unchanged": total - added - changed}
     deleted = [key.hex() for key in gone.to_pylist()]
-    return Difference(False, deleted, _rows(after, columns, wanted), {k: n for k, n in counts.items() if n})
+    left = _left(before, columns, old, new_keys, _joined([p.rows for p in new]))
+    return Difference(False, deleted, _rows(after, columns, wanted), {k: n for k, n in counts.items() if n}, left)
+
+
+def _left(
+    before: Table, columns: Sequence[str], old: Sequence[_Part], new_keys: pa.Array, new_rows: pa.Array
+) -> Iterator[pa.Table]:
+    """Yield the rows that are gone or changed, as they were."""
+    wanted: list[tuple[int, pa.Array | None]] = []
+    for part in old:
+        at = pc.index_in(part.keys, value_set=new_keys)
+        same = pc.fill_null(pc.equal(new_rows.take(at), part.rows), fill_value=False)
+        if not pc.all(same).as_py():
+            wanted.append((part.number, pc.invert(same)))
+    yield from _rows(before, columns, wanted)
 
 
 def _rows(table: Table, columns: Sequence[str], wanted: Sequence[tuple[int, pa.Array | None]]) -> Iterator[pa.Table]:

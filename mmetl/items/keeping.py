@@ -10,7 +10,7 @@ from mmetl.cache.fingerprints import combine
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.target import Applied, Target
 from mmetl.contracts.transform import Job, Made, Table
-from mmetl.errors import TaskError
+from mmetl.errors import AnewError, TaskError
 from mmetl.items.difference import difference
 from mmetl.utils.hashing import xxh3_hex
 
@@ -51,7 +51,13 @@ def keep_equal(job: Job, target: Target, table: Table, columns: Sequence[str], m
     manifest = table.manifest
     held = [(c.name, str(c.type)) for c in manifest.columns if c.name in columns or c.name in manifest.key]
     spec = combine([json.dumps([*made_with, held, list(manifest.key)])])
-    counts = target.apply(difference(_held(job, table, target, spec), table, columns), Applied(_named(manifest), spec))
+    now, found = Applied(_named(manifest), spec), difference(_held(job, table, target, spec), table, columns)
+    try:
+        counts = target.apply(found, now)
+    except AnewError as error:
+        job.log.write(f"made anew: {error.what}\n")
+        target.apply(difference(None, table, columns), now)
+        counts = found.counts
     return Made(manifest.parts, manifest.columns, manifest.buckets, key=tuple(manifest.key), counts=counts)
 
 

@@ -13,6 +13,8 @@ from typing import ClassVar
 import pytest
 from harness import wait_for
 
+from mmetl.engines.ladybug import LadybugGraph
+
 PIPELINE = """\
 version: 1
 name: p
@@ -23,6 +25,18 @@ tasks:
     inputs: [texts]
     params: {provider: function, function: "./own.py:embed", dimensions: 8}
   index: TARGET
+"""
+GRAPH = """\
+{transform: graph.load, inputs: [kg], params: {path: index/}}
+  kg:
+    transform: graph.build
+    params:
+      nodes:
+        - {label: Text, from: texts, key: id, properties: {body: text, size: size}}
+        - {label: Ten, from: tens, key: ten}
+      edges:
+        - {type: PART_OF, from: tens, source: {label: Text, key: id}, target: {label: Ten, key: ten}, properties: {length: size}}
+  tens: {transform: tabular.sql, params: {sql: "select id, id // 10 as ten, size from texts"}, key: [id]}
 """
 OWN = """\
 import hashlib, math
@@ -39,6 +53,7 @@ TARGETS = {
     "light": INDEX.format("target: light"),
     "light with a graph": INDEX.format("target: light, ann_above: 10"),
     "lancedb": INDEX.format("target: lancedb"),
+    "ladybug": GRAPH,
     "files": '{transform: document.export, inputs: [vectors], params: {path: index/, name: "{id}", front_matter: [size]}}',
 }
 
@@ -47,10 +62,16 @@ class Library:
     """A project whose texts are a dict; what the index holds is compared with what it has to hold.
 
     Attributes:
-        forced: how many rows are counted as what, when all of 60 are made anew.
+        made: how many rows are counted as what, when there were none.
+        forced: the same, when all of 60 are made anew.
+        changed: when one text comes, one goes and one is changed.
+        grown: how many are added and unchanged, when 400 texts come to 60.
     """
 
+    made: ClassVar = {"added": 60}
     forced: ClassVar = {"added": 60}
+    changed: ClassVar = {"added": 1, "changed": 1, "removed": 1, "unchanged": 58}
+    grown: ClassVar = (400, 60)
     folder = "index"
 
     def __init__(self, project, target):
@@ -104,32 +125,50 @@ class Files(Library):
         assert found == {f"{n}.md": f"---\nsize: {len(t)}\n---\n\n{t}" for n, t in self.texts.items()}
 
 
+class Graph(Library):
+    """The same, where a text is a node with an edge to the node of its ten."""
+
+    made: ClassVar = {"added": 60 + 6 + 60}
+    forced = made
+    changed: ClassVar = {"added": 3, "changed": 2, "removed": 2, "unchanged": 122}
+    grown: ClassVar = (400 + 40 + 400, 60 + 6 + 60)
+
+    def check(self):
+        with LadybugGraph(self.project.root / self.folder).open() as connection:
+            asked = "MATCH (t:Text)-[e:PART_OF]->(n:Ten) RETURN t._key, t.body, t.size, n._key, e.length"
+            found = sorted(connection.execute(asked).get_all())
+            nodes = connection.execute("MATCH (n) RETURN count(*)").get_all()
+        assert found == sorted([str(n), t, len(t), str(n // 10), len(t)] for n, t in self.texts.items())
+        assert nodes == [[len(self.texts) + len({n // 10 for n in self.texts})]]
+
+
 def text_of(number, extra=""):
     return f"everywhere text number{number} {extra}".strip()
 
 
 @pytest.fixture(params=TARGETS)
 def library(request, empty):
-    pytest.importorskip({"files": "pyarrow", "lancedb": "lancedb"}.get(request.param, "usearch"))
-    return (Files if request.param == "files" else Library)(empty, TARGETS[request.param])
+    pytest.importorskip({"files": "pyarrow", "lancedb": "lancedb", "ladybug": "ladybug"}.get(request.param, "usearch"))
+    kind = {"files": Files, "ladybug": Graph}.get(request.param, Library)
+    return kind(empty, TARGETS[request.param])
 
 
 @pytest.fixture
 def index(library):
     """One that can be searched."""
-    if isinstance(library, Files):
-        pytest.skip("a folder of files is not searched")
+    if isinstance(library, Files | Graph):
+        pytest.skip("it is not searched")
     return library
 
 
 def test_only_the_difference_is_written(library):
-    assert library.run()["items"] == {"added": 60}
+    assert library.run()["items"] == library.made
     library.check()
     library.texts[3] = text_of(3, "changed")
     library.texts[100] = text_of(100)
     del library.texts[5]
     library.save()
-    assert library.run()["items"] == {"added": 1, "changed": 1, "removed": 1, "unchanged": 58}
+    assert library.run()["items"] == library.changed
     library.check()
     assert library.run()["outcome"] == "fresh"
 
@@ -156,7 +195,7 @@ def test_a_recut_table_moves_no_row(library):
     library.texts |= {n: text_of(n, "x" * 3000) for n in range(1000, 1400)}
     library.save()
     counts = library.run()["items"]
-    assert (counts["added"], counts["unchanged"], counts.get("changed", 0)) == (400, 60, 0)
+    assert (counts["added"], counts["unchanged"], counts.get("changed", 0)) == (*library.grown, 0)
     library.check()
 
 

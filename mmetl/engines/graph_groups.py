@@ -1,0 +1,162 @@
+"""The rows of a graph by what a database keeps apart: nodes by label, edges by type and the labels of their ends."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmetl.contracts.graph import KIND, LABEL, NAME, OWN, SOURCE, SOURCE_LABEL, TARGET, TARGET_LABEL, is_word
+from mmetl.errors import TaskError
+
+SHOWN = 5  # edges that a message names
+
+
+class Group(NamedTuple):
+    """Nodes of one label, or edges of one type between nodes of two labels.
+
+    Attributes:
+        label: the label, or the type.
+        source, target: labels of the two ends; empty for nodes.
+    """
+
+    label: str
+    source: str = ""
+    target: str = ""
+
+    @property
+    def is_edge(self) -> bool:
+        """Whether it is one of edges."""
+        return bool(self.source)
+
+
+Groups = Mapping[Group, pa.Table]
+"""Their rows: `_key`, of edges `_source` and `_target` before it, then all properties."""
+
+
+def grouped(tables: Iterable[pa.Table]) -> dict[Group, pa.Table]:
+    """Return the rows of a graph by group, nodes first.
+
+    Raises:
+        TaskError: for rows that are neither nodes nor edges, labels that are no words, edges without ends.
+    """
+    listed = list(tables)
+    if not listed:
+        return {}
+    rows = pa.concat_tables(listed)
+    named = [KIND, LABEL, SOURCE_LABEL, TARGET_LABEL]
+    kinds = rows.select(named).group_by(named).aggregate([]).to_pylist()
+    found = {}
+    for kind in kinds:
+        group = _group(*(kind[n] for n in named))
+        mask = pc.equal(rows[LABEL], group.label)
+        if len(kinds) > 1:
+            for column, value in ((KIND, kind[KIND]), (SOURCE_LABEL, group.source), (TARGET_LABEL, group.target)):
+                if value:
+                    mask = pc.and_(mask, pc.equal(rows[column], value))
+        found[group] = _own_rows(group, rows if len(kinds) == 1 else rows.filter(mask))
+    return dict(sorted(found.items(), key=lambda item: (item[0].is_edge, item[0])))
+
+
+def _group(kind: str, label: str, source: str | None, target: str | None) -> Group:
+    if kind not in {"node", "edge"}:
+        raise TaskError(f"'{KIND}' is '{kind}'", help="a row of a graph is a `node` or an `edge`")
+    words = [label] if kind == "node" else [label, source, target]
+    for word in words:
+        if word is None or not is_word(word):
+            what = "an edge has no label of its ends" if word is None else f"'{word}' cannot be a label or a type"
+            raise TaskError(what, help="labels and types are letters, digits and underscores, and begin with a letter")
+    return Group(label, source or "", target or "") if kind == "edge" else Group(label)
+
+
+def _own_rows(group: Group, rows: pa.Table) -> pa.Table:
+    for end in (SOURCE, TARGET) if group.is_edge else ():
+        if rows[end].null_count:
+            raise TaskError(f"{group.label}: an edge has no '{end}'", help="leave such rows out before")
+    own = [SOURCE, TARGET, NAME] if group.is_edge else [NAME]
+    return rows.select([*own, *(n for n in rows.column_names if n not in OWN and n != "_id")])
+
+
+# --- how many there are
+
+
+class Catalogue:
+    """How many rows each group has, and how many of them have each property.
+
+    So it is known, without asking the database, which labels and properties come and go with a difference.
+
+    Attributes:
+        counts: group -> property -> rows that have it; "" counts the rows.
+    """
+
+    def __init__(self, counts: Mapping[Group, Mapping[str, int]] | None = None) -> None:
+        self.counts = {group: Counter(dict(numbers)) for group, numbers in (counts or {}).items()}
+
+    def changed(self, old: Groups, new: Groups) -> Catalogue:
+        """Return what it is without some rows and with others."""
+        after = Catalogue(self.counts)
+        for groups, sign in ((old, -1), (new, 1)):
+            for group, rows in groups.items():
+                numbers = after.counts.setdefault(group, Counter())
+                numbers[""] += sign * rows.num_rows
+                for name, column in zip(rows.column_names, rows.columns, strict=True):
+                    if name not in OWN:
+                        numbers[name] += sign * (rows.num_rows - column.null_count)
+        after.counts = {group: n for group, n in after.counts.items() if n[""]}
+        return after
+
+    def properties(self, label: str) -> frozenset[str]:
+        """Return the properties that nodes of a label, or edges of a type, have anywhere."""
+        return frozenset(p for group, n in self.counts.items() if group.label == label for p in n if p and n[p])
+
+    @property
+    def shape(self) -> dict[Group, frozenset[str]]:
+        """Which groups there are, and their properties: what a database has to have tables for."""
+        return {group: self.properties(group.label) for group in self.counts}
+
+    def to_json(self) -> str:
+        """Return it as text."""
+        return json.dumps([[list(group), dict(numbers)] for group, numbers in sorted(self.counts.items())])
+
+    @staticmethod
+    def from_json(text: str) -> Catalogue:
+        """Return what `to_json` wrote."""
+        return Catalogue({Group(*group): numbers for group, numbers in json.loads(text)})
+
+
+# --- what may be wrong
+
+
+def refuse_clashing_names(groups: Iterable[Group]) -> None:
+    """Raise TaskError for a label and a type, or two of them, that differ in case at most: some engines cannot hold both."""
+    kinds: dict[str, tuple[str, str]] = {}
+    for group in groups:
+        kind = "type" if group.is_edge else "label"
+        name, other = kinds.setdefault(group.label.lower(), (group.label, kind))
+        if (name, other) != (group.label, kind):
+            raise TaskError(
+                f"the {other} '{name}' and the {kind} '{group.label}' are one name to the database",
+                help="rename one: case tells no names apart, and labels and types share theirs",
+            )
+
+
+def refuse_dangling(groups: Groups) -> None:
+    """Raise TaskError for edges of a whole graph to nodes that are not there."""
+    for group, rows in groups.items():
+        for end, label in ((SOURCE, group.source), (TARGET, group.target)) if group.is_edge else ():
+            nodes = groups.get(Group(label))
+            names = pa.chunked_array([], pa.string()) if nodes is None else nodes[NAME]
+            there = pc.is_in(rows[end], value_set=names.combine_chunks())
+            if not pc.all(there).as_py():
+                lost = pc.unique(rows[end].filter(pc.invert(there))).to_pylist()
+                shown = ", ".join(f"{label} {name}" for name in sorted(lost)[:SHOWN])
+                count = rows.num_rows - (pc.sum(there).as_py() or 0)
+                edges = "1 edge" if count == 1 else f"{count:,} edges"
+                raise TaskError(
+                    f"{edges} {group.label} to nodes that are not there: {shown}",
+                    help="add the nodes, or leave such edges out",
+                )
