@@ -196,8 +196,11 @@ def _find(job: Job, table: Table, signed: Made) -> Said:
     exact = known.column("_exact").take(pa.array(order)).to_pylist()
     signatures = None
     if job.params.method == "near":
-        joined = b"".join(known.column("_near").to_pylist())
-        signatures = np.frombuffer(joined, np.uint32).reshape(len(order), -1)[order] if len(order) else None
+        size = job.params.permutations
+        values = known.column("_near").combine_chunks().cast(pa.binary(4 * size))
+        if len(order):
+            numbers = np.frombuffer(values.buffers()[1], np.uint32)[values.offset * size :][: len(order) * size]
+            signatures = numbers.reshape(-1, size)[order]
     found = find_duplicates(exact, signatures, job.params.threshold)
     of, similarity = np.full(len(order), -1, np.int64), np.zeros(len(order), np.float32)
     there = found.of >= 0

@@ -103,21 +103,32 @@ def find_duplicates(exact: Sequence[str | None], signed: Signatures | None, thre
 def _near(signed: Signatures, threshold: float) -> Duplicates:
     count = len(signed)
     of, similarity = np.full(count, NOTHING, np.int64), np.zeros(count, np.float32)
-    bands = _bands(signed, threshold)
-    shared = _shared(bands)
-    kept: dict[tuple[int, int], list[int]] = {}
-    for place in np.nonzero(shared.any(axis=1))[0].tolist():
-        keys = [(int(band), int(bands[place, band])) for band in np.nonzero(shared[place])[0]]
-        before = sorted({other for key in keys for other in kept.get(key, ())})
-        if before:
-            alike = (signed[before] == signed[place]).mean(axis=1)
+    groups = _groups(_bands(signed, threshold))
+    newest = np.full(groups.max(initial=NOTHING) + 1, NOTHING, np.int32)  # of each group, the last text that was kept
+    before = np.full(groups.shape, NOTHING, np.int32)  # of a kept text and a band, the one kept before it in its group
+    for place in np.nonzero((groups != NOTHING).any(axis=1))[0].tolist():
+        bands = np.nonzero(groups[place] != NOTHING)[0]
+        own = groups[place, bands]
+        others = _kept(newest[own], bands, before)
+        if len(others):
+            alike = (signed[others] == signed[place]).mean(axis=1)
             best = int(alike.argmax())
             if alike[best] >= threshold:
-                of[place], similarity[place] = before[best], alike[best]
+                of[place], similarity[place] = others[best], alike[best]
                 continue
-        for key in keys:
-            kept.setdefault(key, []).append(place)
+        before[place, bands], newest[own] = newest[own], place
     return Duplicates(of, similarity)
+
+
+def _kept(last: Any, bands: Any, before: Any) -> Any:
+    """Return the places of all kept texts in some groups, in order, from the last one of each."""
+    found = []
+    while len(last):
+        there = last != NOTHING
+        last, bands = last[there], bands[there]
+        found.append(last)
+        last = before[last, bands]
+    return np.unique(np.concatenate(found)) if found else last
 
 
 def rows_of_a_band(permutations: int, threshold: float) -> int:
@@ -142,12 +153,15 @@ def _bands(signed: Signatures, threshold: float) -> np.ndarray[Any, np.dtype[np.
     return mixed
 
 
-def _shared(bands: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Tell for each band of each text whether another text has it."""
-    shared = np.zeros(bands.shape, bool)
+def _groups(bands: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Return for each band of each text the number of the group of texts that have it; NOTHING where no other one has."""
+    groups = np.full(bands.shape, NOTHING, np.int32)
+    number = 0
     for band in range(bands.shape[1] if len(bands) else 0):
         order = np.argsort(bands[:, band], kind="stable")
-        equal = bands[order[1:], band] == bands[order[:-1], band]
-        shared[order[1:], band] |= equal
-        shared[order[:-1], band] |= equal
-    return shared
+        equal = bands[order[1:], band] == bands[order[:-1], band]  # to the one before it
+        shared = np.concatenate([[False], equal]) | np.concatenate([equal, [False]])
+        begins = shared & ~np.concatenate([[False], equal])
+        groups[order[shared], band] = number + np.cumsum(begins)[shared] - 1
+        number += int(begins.sum())
+    return groups
