@@ -144,6 +144,8 @@ class Embed(ItemTransform):
         needed = NEEDED.get(params.provider)
         if needed and not getattr(params, needed):
             raise ParamError(f"provider '{params.provider}' needs `{needed}`", param=("provider",))
+        if params.provider == "service" and not params.base_url.startswith(("http://", "https://", "${")):
+            raise ParamError("`base_url` is no address", help="write https://host/v1", param=("base_url",))
         if params.provider == "offline" and params.size not in OFFLINE_SIZES:
             raise ParamError(
                 f"the offline model has no {params.size} dimensions",

@@ -42,6 +42,9 @@ class Service:
         timeout_s: how long it may say nothing.
         stopped: set when the run is interrupted.
         spent: is told after each answer how many tokens it took, by the service's own count where it gives one.
+
+    Raises:
+        TaskError: for a key that cannot be sent.
     """
 
     def __init__(
@@ -55,6 +58,9 @@ class Service:
         stopped: threading.Event,
         spent: Callable[[int], None] = lambda _tokens: None,
     ) -> None:
+        if not api_key.isascii() or not api_key.isprintable():
+            # Told by the library that sends it, it would be told with the key.
+            raise TaskError("`api_key` has characters that no key has", help="is there a line end behind it?")
         self._url = f"{base_url.rstrip('/')}/embeddings"
         self._body = {"model": model, "encoding_format": "float"} | ({"dimensions": dimensions} if dimensions else {})
         self._headers = {"Content-Type": "application/json"} | (

@@ -146,6 +146,7 @@ def test_a_vector_that_is_not_finite_is_set_aside(empty):
     ("params", "error"),
     [
         ("provider: service, dimensions: 3", "provider 'service' needs `model`"),
+        ("provider: service, dimensions: 3, model: m, base_url: host/v1", "`base_url` is no address"),
         ("provider: folder, dimensions: 3", "provider 'folder' needs `folder`"),
         ('provider: function, function: "own:lengths"', "provider 'function' needs `dimensions`"),
         ("dimensions: 100", "the offline model has no 100 dimensions"),

@@ -226,6 +226,17 @@ def test_the_key_is_nowhere_even_if_the_service_repeats_it(empty, service):
     assert len(service.asked) == 1, "a refusal is not tried again"
 
 
+@pytest.mark.parametrize("end", ["\n", "\u20ac"])
+def test_a_key_that_cannot_be_sent_is_not_told(empty, service, end):
+    set_up(empty, service)
+    assert (
+        run(empty, f"sk-odd-4711{end}")["error"]
+        == "`api_key` has characters that no key has; is there a line end behind it?"
+    )
+    assert not service.asked
+    assert nowhere(empty, "sk-odd-4711")
+
+
 def test_the_key_goes_to_no_other_address(empty, service):
     set_up(empty, service, {1: "one"})
     service.answers = [busy(302, Location=f"{service.url}/elsewhere")]
