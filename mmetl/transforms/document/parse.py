@@ -32,6 +32,10 @@ class ParseParams(BaseModel):
     memory_mb: float = Field(
         2000.0, ge=200, description="memory in megabytes that the parser of a file may take, in a process of its own"
     )
+    main_text: bool = Field(
+        False,
+        description="HTML: only what is marked as the main part, without asides; a page without marks is read as it is",
+    )
     ocr: Literal["none", "auto"] = Field(
         "none",
         description="auto: words in images, and in pages of PDF files that have no text, are read by tesseract (extra `ocr`)",
@@ -70,7 +74,7 @@ def _reader(params: ParseParams, workers: LocalWorkers) -> Callable[[pa.RecordBa
     from mmetl.transforms.document.reading import FORMATS, MEGABYTE, read_document
 
     languages = "+".join(params.ocr_languages) if params.ocr == "auto" else ""
-    limits = Limits(max_bytes=int(params.max_mb * MEGABYTE), ocr=languages)
+    limits = Limits(max_bytes=int(params.max_mb * MEGABYTE), ocr=languages, main_text=params.main_text)
 
     def parsed(batch: pa.RecordBatch) -> dict[str, Any]:
         columns = (batch.column(n).to_pylist() for n in ("path", "media_type", "fingerprint"))

@@ -44,6 +44,7 @@ class Limits(NamedTuple):
         max_ratio: how many times smaller packing may have made them; beyond it is what only a zip bomb needs.
         max_pages: pages of a PDF or TIFF file.
         max_pixels: of an image, or of a page that is drawn for OCR.
+        main_text: whether of a web page only its main part is read.
         ocr: languages in which pictures are read, as tesseract names them (`eng+deu`); empty: they are not read.
     """
 
@@ -53,6 +54,7 @@ class Limits(NamedTuple):
     max_pages: int = 10_000
     max_pixels: int = 200_000_000
     ocr: str = ""
+    main_text: bool = False
 
 
 def join_pages(pages: Sequence[str]) -> tuple[str, tuple[int, ...]]:

@@ -81,7 +81,7 @@ def _parse(data: bytes, media_type: str, limits: Limits) -> Parsed:
     if media_type == HTML:
         from mmetl.transforms.document.parsers.html import parse_html
 
-        return parse_html(data)
+        return parse_html(data, main_text=limits.main_text)
     if media_type == MAIL:
         from mmetl.transforms.document.parsers.mail import parse_mail
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from mmetl.engines.packages import require
@@ -61,6 +61,11 @@ _BLOCKS = frozenset(
     ]
 )
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+_ASIDES = (
+    "aside, [role=banner], [role=navigation], [role=complementary], [role=contentinfo], [role=search], [hidden],"
+    " [aria-hidden=true], body > header"
+)
+"""What is not the main part of a page, by the landmarks of HTML and ARIA."""
 _CELLS = frozenset({"td", "th"})
 _NO_TABLE = "table, h1, h2, h3, h4, h5, h6, ul, ol, pre, form"
 """What stands in the cells of a table that only lays out the page."""
@@ -77,7 +82,7 @@ _NESTING = re.compile(
 """Tags that stay open until they are closed."""
 
 
-def parse_html(data: bytes) -> Parsed:
+def parse_html(data: bytes, *, main_text: bool = False) -> Parsed:
     """Parse a page. The encoding that it declares counts where its bytes are not UTF-8."""
     text, encoding = decoded(data)
     declared = _DECLARED.search(data[:4096])
@@ -87,12 +92,17 @@ def parse_html(data: bytes) -> Parsed:
             text = data.decode(encoding)
         except (LookupError, UnicodeDecodeError):
             encoding = "latin-1"
-    parsed = markdown_of(text)
+    parsed = markdown_of(text, main_text=main_text)
     return parsed if encoding == "utf-8" else parsed._replace(metadata={**parsed.metadata, "encoding": encoding})
 
 
-def markdown_of(html: str) -> Parsed:
-    """Return a page as Markdown, with what its head says. Raises Unreadable if it is nested too deeply."""
+def markdown_of(html: str, *, main_text: bool = False) -> Parsed:
+    """Return a page as Markdown, with what its head says. Raises Unreadable if it is nested too deeply.
+
+    Args:
+        html: the page.
+        main_text: whether only its main part is read.
+    """
     _refuse_deep(html)
     require("documents", "selectolax")
     from selectolax.lexbor import LexborHTMLParser
@@ -106,8 +116,16 @@ def markdown_of(html: str) -> Parsed:
     title = tree.css_first("head title") or tree.css_first("h1")
     root = tree.css_first("html")
     language = (root.attributes.get("lang") if root else None) or None
-    text = _tidy("".join(_Walk().pieces(tree.body))) if tree.body else ""
+    body = _main(tree) if main_text else tree.body
+    asides = {node.mem_id for node in body.css(_ASIDES)} - {body.mem_id} if main_text and body else set()
+    text = _tidy("".join(_Walk(asides).pieces(body))) if body else ""
     return Parsed(text, (" ".join(title.text().split()) or None) if title else None, language, metadata)
+
+
+def _main(tree: Any) -> Any:
+    """Return what a page marks as its main part, or its one article, or all of its body."""
+    marked, articles = tree.css("main, [role=main]"), tree.css("article")
+    return marked[0] if marked else articles[0] if len(articles) == 1 else tree.body
 
 
 def _refuse_deep(html: str) -> None:
@@ -128,9 +146,14 @@ class _Table:
 
 
 class _Walk:
-    """Goes through a tree without recursion: pages are nested as deep as their authors like."""
+    """Goes through a tree without recursion: pages are nested as deep as their authors like.
 
-    def __init__(self) -> None:
+    Args:
+        dropped: ids of nodes that are left out.
+    """
+
+    def __init__(self, dropped: Collection[int] = ()) -> None:
+        self.dropped = dropped
         self.preformatted = self.in_cell = 0
         self.tables: list[_Table] = []
 
@@ -141,7 +164,7 @@ class _Walk:
             tag = node.tag
             if tag == "-text":
                 yield self._text(node.text_content or "")
-            elif tag not in _DROPPED:
+            elif tag not in _DROPPED and node.mem_id not in self.dropped:
                 yield self._opening(tag, node)
                 if node.child is not None:
                     node = node.child
