@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 from mmetl.contracts.artifact import Column
+from mmetl.contracts.target import Target
 
 KIND = "_kind"
 """`node` or `edge`."""
@@ -44,3 +47,47 @@ def is_graph(key: Iterable[str], columns: Iterable[Column]) -> bool:
 def properties_of(columns: Iterable[Column]) -> list[Column]:
     """Return the columns of a graph that are properties."""
     return [c for c in columns if c.name not in OWN]
+
+
+class Answer(Protocol):
+    """The rows that a query of a graph database gave. Can be read once, while the database is open."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the columns."""
+        ...
+
+    @property
+    def entities(self) -> Sequence[str]:
+        """Those of them that hold nodes, edges or paths, and no values."""
+        ...
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows. A node is `{_label, _key, properties}`, an edge too, a path `{nodes, edges}`."""
+        ...
+
+    def table(self) -> Any:
+        """Return the rows as a pyarrow Table; nodes, edges and paths are JSON texts in it."""
+        ...
+
+
+class GraphStore(Target, Protocol):
+    """A target that is a graph database, and can be asked."""
+
+    engine: str
+
+    def ask(
+        self, query: str, parameters: Mapping[str, Any], *, scratch: Path | None = None
+    ) -> AbstractContextManager[Answer]:
+        """Run a query.
+
+        Args:
+            query: one that was looked at (see engines.cypher_text).
+            parameters: values of its `$names`, bound by the engine.
+            scratch: where a query may write that changes the graph; None: it only reads.
+
+        Raises:
+            QueryError: if the engine refuses it, with the place in it.
+            TaskError: if the database is not there, or cannot be opened.
+        """
+        ...

@@ -192,6 +192,7 @@ class Job:
         root: the project's folder.
         scratch: an empty folder for spill files; removed after the task.
         log: the task's log file, line-buffered text.
+        made_by: alias of an input -> the transform of the task that made it, and its params, secrets resolved; None in a test.
         threads: how many threads the engine may use (at least 1).
         memory_limit: how much memory the engine may use before it spills, such as `2000000000B`.
         observed: the source files of all declared paths and globs, one after the other, as observed before the task.
@@ -213,6 +214,7 @@ class Job:
     root: Path
     scratch: Path
     log: TextIO
+    made_by: Callable[[str], tuple[str, Mapping[str, Any]]] | None = None
     threads: int = 1
     memory_limit: str | None = None
     previous: Manifest | None = None

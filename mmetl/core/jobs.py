@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ class Jobs:
             root=root,
             scratch=Path(full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}")),
             log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
+            made_by=partial(self._made_by, plan, detail, log),
             threads=self.threads,
             memory_limit=self.memory_limit,
             previous=self._previous(node, facts),
@@ -122,6 +124,15 @@ class Jobs:
             on_cancel=cancellation.add,
             remote=Remote(ENTRY, tuple(detail.imports)),
         )
+
+    def _made_by(self, plan: Plan, detail: TaskDetail, log: TaskLog, alias: str) -> tuple[str, Mapping[str, Any]]:
+        """Return the transform that made an input, and its params."""
+        other = self.project.details(plan, (detail.inputs[alias],))[detail.inputs[alias]]
+        if not other.templated:
+            return other.transform, other.params
+        known = {*log.secrets, *secret_values(other.params, self.project.env)}
+        log.secrets = tuple(sorted(known, key=len, reverse=True))
+        return other.transform, resolve_secrets(other.params, self.project.env)
 
     def check_functions(self, detail: TaskDetail) -> dict[str, Any]:
         """Return the functions that the checks of a task call."""

@@ -17,6 +17,8 @@ from mmetl.utils.text import quote
 
 COLUMNS_READ = "mmetl.engines.reads:columns_read"
 
+DUCKDB = "duckdb"
+
 _NOTE = "may run on one thread: "
 
 
@@ -43,10 +45,14 @@ def task_queries(project: Project, plan: Plan, tasks: Iterable[str]) -> Iterator
     registry = Registry(project.root)
     for name in tasks:
         if _own(registry, details[name]) is not None:
+            engine = _engine(registry, details, name)
+            if engine != DUCKDB:
+                yield TaskQuery(name, _own(registry, details[name]) or "", engine, (), {})
+                continue
             reasons = dict.fromkeys(_reasons(details, name))
             sql = _fused(registry, details, name)
             reads = _reads(project, plan, sql, dict.fromkeys(_leaves(details, name)))
-            yield TaskQuery(name, sql, "duckdb", tuple(reasons), reads)
+            yield TaskQuery(name, sql, DUCKDB, tuple(reasons), reads)
 
 
 def _own(registry: Registry, detail: TaskDetail) -> str | None:
@@ -59,6 +65,15 @@ def _own(registry: Registry, detail: TaskDetail) -> str | None:
     params = transform.params.model_validate(detail.params)
     text: str = transform.query_text(params, [*detail.inputs, *detail.families], tuple(detail.key))
     return text.strip()
+
+
+def _engine(registry: Registry, details: Mapping[str, TaskDetail], name: str) -> str:
+    """Return what runs the query of a task."""
+    transform: Any = registry.get(details[name].transform)
+    if not hasattr(transform, "query_engine"):
+        return DUCKDB
+    engine: str = transform.query_engine({a: details[task].params for a, task in details[name].inputs.items()})
+    return engine
 
 
 def _fused(registry: Registry, details: dict[str, TaskDetail], name: str) -> str:

@@ -31,6 +31,7 @@ BUILT_IN = {
     "document.redact": "mmetl.transforms.document.redact:REDACT",
     "graph.build": "mmetl.transforms.graph.build:BUILD",
     "graph.communities": "mmetl.transforms.graph.communities:COMMUNITIES",
+    "graph.cypher": "mmetl.transforms.graph.cypher:CYPHER",
     "graph.load": "mmetl.transforms.graph.load:LOAD",
     "graph.metrics": "mmetl.transforms.graph.metrics:METRICS",
     "python.run": "mmetl.transforms.command:PYTHON",

@@ -25,6 +25,7 @@ from mmetl.contracts.graph import NAME
 from mmetl.contracts.target import Applied, Difference
 from mmetl.engines.cypher import Ends, Rows, change_nodes, create_edges, create_nodes, delete_edges, delete_nodes
 from mmetl.engines.graph_groups import Catalogue, Group, Groups, grouped, refuse_clashing_names, refuse_dangling
+from mmetl.engines.ladybug_answers import LadybugAnswer, explain
 from mmetl.engines.ladybug_schema import (
     WITH_ZONE,
     copy_edges,
@@ -72,6 +73,8 @@ class LadybugGraph:
         memory: bytes that it may use; None: as much as it thinks fit.
         on_cancel: registers what interrupts it.
     """
+
+    engine = "ladybug"
 
     def __init__(
         self,
@@ -129,6 +132,42 @@ class LadybugGraph:
 
             self._on_cancel(stop)
             yield connection
+
+    @contextlib.contextmanager
+    def ask(self, query: str, parameters: Mapping[str, Any], *, scratch: Path | None = None) -> Iterator[LadybugAnswer]:
+        """See `GraphStore`. A query that changes the graph changes a copy of it, which is nobody's afterwards."""
+        path = self.folder / DATABASE
+        if not path.exists():
+            raise TaskError(f"there is no database in '{self.folder.name}'", help="mmetl run")
+        if scratch is not None:
+            scratch.mkdir(parents=True, exist_ok=True)
+            for name in (DATABASE, JOURNAL):
+                if (self.folder / name).exists():
+                    shutil.copyfile(self.folder / name, scratch / name)
+            path = scratch / DATABASE
+        with contextlib.ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self.open(path, read_only=scratch is None))
+            except RuntimeError as error:
+                raise TaskError(
+                    f"the graph cannot be opened: {error}", help="is a run writing it? try again"
+                ) from error
+            try:
+                found = (
+                    connection.execute(query, parameters=dict(parameters)) if parameters else connection.execute(query)
+                )
+            except RuntimeError as error:
+                if self._stopped.is_set():
+                    raise self._told(error) from error
+                raise explain(str(error), query, self._names()) from error
+            yield LadybugAnswer(found)
+
+    def _names(self) -> set[str]:
+        """Return the labels, types and properties that there are."""
+        catalogue = Catalogue.from_json((self.folder / CATALOGUE).read_text(encoding="utf-8"))
+        return {group.label for group in catalogue.counts} | {
+            p for properties in catalogue.shape.values() for p in properties
+        }
 
     # --- made anew
 

@@ -51,7 +51,7 @@ def keep_equal(job: Job, target: Target, table: Table, columns: Sequence[str], m
     manifest = table.manifest
     held = [(c.name, str(c.type)) for c in manifest.columns if c.name in columns or c.name in manifest.key]
     spec = combine([json.dumps([*made_with, held, list(manifest.key)])])
-    now, found = Applied(_named(manifest), spec), difference(_held(job, table, target, spec), table, columns)
+    now, found = Applied(manifest_name(manifest), spec), difference(_held(job, table, target, spec), table, columns)
     try:
         counts = target.apply(found, now)
     except AnewError as error:
@@ -61,7 +61,8 @@ def keep_equal(job: Job, target: Target, table: Table, columns: Sequence[str], m
     return Made(manifest.parts, manifest.columns, manifest.buckets, key=tuple(manifest.key), counts=counts)
 
 
-def _named(manifest: Manifest) -> str:
+def manifest_name(manifest: Manifest) -> str:
+    """Return what a target calls the table that it holds."""
     return xxh3_hex(manifest.to_json().encode())
 
 
@@ -70,6 +71,6 @@ def _held(job: Job, table: Table, target: Target, spec: str) -> Table | None:
     before, applied = job.previous, target.applied()
     if before is None or applied is None or not job.intact or (job.earlier and job.earlier.forced):
         return None
-    if applied != (_named(before), spec) or not all(job.parts.has(p.fingerprint) for p in before.parts):
+    if applied != (manifest_name(before), spec) or not all(job.parts.has(p.fingerprint) for p in before.parts):
         return None
     return Table(table.task, before, tuple(job.parts.path(p.fingerprint) for p in before.parts))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmetl.contracts.transform import Declaration, Job, Made, Scope
+from mmetl.contracts.graph import KEY, OWN, is_graph
+from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.frugal import frugal
@@ -14,7 +15,7 @@ from mmetl.items.frugal import frugal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mmetl.engines.ladybug import LadybugGraph
+    from mmetl.contracts.graph import GraphStore
 
 
 class LoadParams(BaseModel):
@@ -26,7 +27,7 @@ class LoadParams(BaseModel):
     path: str = Field("", description="ladybug: a folder of its own, relative to the project")
 
 
-def open_graph(params: LoadParams, root: Path, **limits: Any) -> LadybugGraph:
+def open_graph(params: LoadParams, root: Path, **limits: Any) -> GraphStore:
     """Return the database of a task.
 
     Args:
@@ -37,6 +38,15 @@ def open_graph(params: LoadParams, root: Path, **limits: Any) -> LadybugGraph:
     from mmetl.engines.ladybug import LadybugGraph
 
     return LadybugGraph(root / params.path, **limits)
+
+
+def refuse_others(table: Table, *, given: bool = False) -> None:
+    """Raise TaskError for a table that is no graph; rows that are `given` by a test have no key."""
+    if not is_graph(KEY if given else table.manifest.key, table.manifest.columns):
+        raise TaskError(
+            f"'{table.task}' is no graph",
+            help=f"name a task that makes one, such as graph.build; a graph has the columns {', '.join(OWN)}",
+        )
 
 
 class Load:
@@ -61,17 +71,12 @@ class Load:
         """Bring the database up to date. Raises TaskError for an input that is no graph, and for a folder of others."""
         frugal()
         require("graph", "pyarrow", "ladybug")
-        from mmetl.contracts.graph import OWN, is_graph
         from mmetl.items.keeping import keep_equal, keyed_input
         from mmetl.utils.memory import memory_bytes
 
         table = keyed_input(job, "nodes and edges")
         manifest, params = table.manifest, job.params
-        if not is_graph(manifest.key, manifest.columns):
-            raise TaskError(
-                f"'{table.task}' is no graph",
-                help=f"name a task that makes one, such as graph.build; a graph has the columns {', '.join(OWN)}",
-            )
+        refuse_others(table)
         memory = memory_bytes(job.memory_limit) if job.memory_limit else None
         target = open_graph(params, job.root, threads=job.threads, memory=memory, on_cancel=job.on_cancel)
         columns = [c.name for c in manifest.columns if c.name not in manifest.key]
