@@ -1,6 +1,6 @@
 """TPC-H as one pipeline: the 22 queries by mmETL, beside the same by DuckDB alone. See ../README.md.
 
-    python benchmarks/tpch/run.py --data FOLDER [--work FOLDER]
+    python benchmarks/tpch/run.py --data FOLDER [--work FOLDER] [--dbt ENVIRONMENT/bin/dbt]
 
 FOLDER holds the eight tables as NAME.parquet, as `tpchgen-cli parquet -s 1 --output-dir FOLDER` writes them.
 """
@@ -73,6 +73,27 @@ def measured(label: str, argv: Sequence[str], cwd: Path) -> float:
     return cpu
 
 
+def measure_dbt(dbt: str, root: Path) -> None:
+    """Measure the same by dbt, in a folder of its own."""
+    from dbt_peer import commands, write_dbt
+
+    write_dbt(root, root.parent / "data", TABLES, queries())
+    for title, argv in commands(dbt).items():
+        measured(title, argv, root)
+        if not (root / "before").exists():
+            shutil.copytree(root / "target", root / "before")
+
+
+def differing(found: Path, wanted: Path) -> list[str]:
+    """Return the queries of which two folders of Parquet files have other rows."""
+    import duckdb
+
+    def rows(file: Path) -> list[tuple[str, ...]]:
+        return sorted(tuple(map(_plain, r)) for r in duckdb.sql(f"from '{file}'").fetchall())
+
+    return [name for name in queries() if rows(found / f"{name}.parquet") != rows(wanted / f"{name}.parquet")]
+
+
 def compare(root: Path, out: Path) -> None:
     """Compare every result with the one by hand, row by row."""
     import duckdb
@@ -98,6 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("tpch-work"))
+    parser.add_argument("--dbt", help="the program of an environment with dbt-core and dbt-duckdb")
     parser.add_argument("--by-hand", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     root, out = given.work.resolve(), given.work.resolve() / "by-hand"
@@ -123,6 +145,10 @@ def main() -> None:
     (root / "tpch.yaml").write_text(text)
     measured("mmetl run, changed back (restored)", ["mmetl", "run"], root)
     compare(root, out)
+    if given.dbt:
+        print("\n| | CPU s | wall s | peak MB |\n|---|---|---|---|")
+        measure_dbt(str(Path(given.dbt).resolve()), root / "dbt")
+        print("\ndiffering from by hand:", ", ".join(differing(root / "dbt/out", out)) or "none")
 
 
 def _one_row_less(root: Path) -> None:
