@@ -22,9 +22,14 @@ FORMAT: dict[str, Any] = {
 }
 
 
-def encodings(rows: pa.Table) -> dict[str, Any]:
-    """Return what ParquetWriter is told of the columns of a file that begins with these rows, beside FORMAT."""
+def encodings(rows: pa.Table, *, huge: bool = False) -> dict[str, Any]:
+    """Return what ParquetWriter is told of the columns of a file that begins with these rows, beside FORMAT.
+
+    `huge`: they are one row that fills the memory with few copies of it.
+    """
     whole = _vectors(rows.schema) | _statistics(rows.schema)
+    if huge:
+        whole["write_statistics"] = False  # the least and the greatest value: each is a copy of the text
     if rows.num_rows < FEW_ROWS:
         return {"use_dictionary": False} | whole
     step = max(rows.num_rows // SAMPLE_ROWS, 1)

@@ -23,6 +23,7 @@ BUCKET = "__mmetl_bucket"
 ROW_GROUP_ROWS = 122_880  # DuckDB's own size: one thread reads one row group
 ROW_GROUP_BYTES = 64 << 20  # of strings and lists, so that documents of a megabyte do not fill the memory
 PART_BYTES = 64 << 20
+HUGE_BYTES = 64 << 20  # of one row, which then is a part of its own
 PART_ROW_GROUPS = 8
 READ_ROWS = 16_384
 SHOWN_KEYS = 3
@@ -63,7 +64,9 @@ class ParquetRows:
                 if sizes is not None:
                     self._waiting_bytes += sizes[start - 1].as_py() - before
                     before = sizes[start - 1].as_py()
-            if start < rows.num_rows or self._waiting_rows == ROW_GROUP_ROWS:
+            if self._part_row_groups and self._waiting_bytes > HUGE_BYTES:
+                yield from self._alone(path)
+            elif start < rows.num_rows or self._waiting_rows == ROW_GROUP_ROWS:
                 self._write_group(path)
                 if self._groups == self._part_row_groups or (self._part_row_groups and self._sink.tell() >= PART_BYTES):
                     yield self.finish(path)
@@ -76,11 +79,19 @@ class ParquetRows:
         self.close()
         return rows
 
-    def open(self, path: Any, first: pa.Table | None = None) -> None:
+    def _alone(self, path: Any) -> Iterator[int]:
+        """Write a row that is larger than all others into a file of its own, which is encoded as suits it."""
+        waiting, self._waiting = self._waiting, []
+        if self._groups:
+            yield self.finish(path)
+        self._waiting = waiting
+        yield self.finish(path)
+
+    def open(self, path: Any, first: pa.Table | None = None, *, huge: bool = False) -> None:
         """Open the file, even if no row follows; its columns are encoded as suits the first rows."""
         if self._writer is None:
             self._sink = pa.OSFile(str(path()), "wb")
-            chosen = encodings(first) if first is not None else {}
+            chosen = encodings(first, huge=huge) if first is not None else {}
             self._writer = pq.ParquetWriter(self._sink, self.schema, **{**FORMAT, **chosen})
 
     def close(self) -> None:
@@ -92,7 +103,7 @@ class ParquetRows:
 
     def _write_group(self, path: Any) -> None:
         group = pa.concat_tables(self._waiting).combine_chunks()
-        self.open(path, group)
+        self.open(path, group, huge=self._waiting_bytes > HUGE_BYTES)
         self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         self._writer.write_table(group, row_group_size=group.num_rows)
         self.rows += group.num_rows

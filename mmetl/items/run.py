@@ -169,19 +169,17 @@ class ItemRun:
     def _pieces_of(self, unit: _Open) -> Iterator[pa.Table]:
         """Yield a part's new items in pieces that fit into a batch; an item that does not is a piece of its own."""
         todo = unit.changed.todo
-        todo_rows = unit.rows.select(self._shape.given).take(pa.array(todo)) if len(todo) else None
-        halves = [todo_rows] if todo_rows is not None else []
+        given = unit.rows.select(self._shape.given)
+        if 0 < len(todo) < len(given):
+            given = given.take(pa.array(todo))
+        halves = [given] if len(todo) else []
         while halves:
             piece = halves.pop()
             if piece.num_rows > 1 and (
-                piece.num_rows > self._batch_rows
-                or piece.get_total_buffer_size() + self._outside(piece) > self._items.batch_bytes
+                piece.num_rows > self._batch_rows or self._bytes_of(piece) > self._items.batch_bytes
             ):
                 half = piece.num_rows // 2
-                halves += [
-                    pa.Table.from_batches(_copied(piece.slice(half))),
-                    pa.Table.from_batches(_copied(piece.slice(0, half))),
-                ]
+                halves += [piece.slice(half), piece.slice(0, half)]  # no copies: a text may be half a gigabyte
             else:
                 yield piece
 
@@ -315,12 +313,6 @@ class ItemRun:
             )
         parts = write_table(rows.to_batches(), rows.schema, self._job.parts)
         return Manifest("table", parts, (), columns_of(rows.schema))
-
-
-def _copied(rows: pa.Table) -> list[pa.RecordBatch]:
-    """Return rows without the memory of those around them."""
-    batches: list[pa.RecordBatch] = rows.take(pa.array(np.arange(rows.num_rows))).to_batches()
-    return batches
 
 
 def in_order(call: Callable[[pa.RecordBatch], Result]) -> Compute:

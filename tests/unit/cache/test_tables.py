@@ -101,6 +101,19 @@ def test_a_row_group_holds_a_limit_of_bytes(parts: Parts, monkeypatch: pytest.Mo
     assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [2, 1, 1, 1]
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_huge_row_is_a_part_of_its_own(parts: Parts, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """However the rows arrive. What Parquet tells of its columns would be copies of it, so nothing is told."""
+    monkeypatch.setattr(tables_module, "HUGE_BYTES", 1000)
+    monkeypatch.setattr(tables_module, "ROW_GROUP_BYTES", 800)
+    rows = pa.table({"t": ["a" * 10, "b" * 300, "c" * 5000, "d" * 10, "e" * 6000]})
+    made = write_table(rows.to_batches(max_chunksize=size), rows.schema, parts)
+    assert [p.rows for p in made] == [2, 1, 1, 1]
+    files = [pq.ParquetFile(parts.root / f"{p.fingerprint}") for p in made]
+    assert [f.metadata.row_group(0).column(0).is_stats_set for f in files] == [True, False, True, False]
+    assert pa.concat_tables([f.read() for f in files]).column("t").to_pylist() == rows.column("t").to_pylist()
+
+
 def test_no_row_makes_no_part(parts: Parts) -> None:
     assert written(NESTED.slice(0, 0), [], parts) == []
     assert list(parts.root.iterdir()) == []

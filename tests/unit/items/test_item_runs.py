@@ -336,3 +336,26 @@ def test_retry_computes_failed_items_again_and_no_others(texts):
     assert len(texts.table("loud")) == 200
     assert texts.go()["loud"]["outcome"] == "fresh"
     assert texts.fast("retry").code == 2
+
+
+def test_a_call_gets_no_more_than_its_bytes_and_a_larger_item_comes_alone(texts):
+    """Memory is bounded by one batch: small texts do not wait for, or with, one that is larger than all of them."""
+    texts.edit("own.py", "batch_rows=50))", "batch_rows=50, batch_bytes=3000))")
+    texts.edit(
+        "own.py",
+        "    note(batch)\n    time",
+        """\
+    with open("calls.txt", "a") as f:
+        f.write(f"{batch.num_rows} {batch.nbytes}\\n")
+    note(batch)
+    time""",
+    )
+    texts.rows[100] = (0, "huge " * 10_000)
+    texts.save()
+    assert loud(texts)["items"] == {"added": 200, "computed": 200}
+    calls = [tuple(map(int, line.split())) for line in texts.read("calls.txt").splitlines()]
+    assert sum(rows for rows, _ in calls) == 200
+    assert [size for rows, size in calls if rows == 1 and size > 3000] == [50_000 + 4]
+    assert all(size <= 3008 for rows, size in calls if rows > 1)
+    assert len(calls) < 30, "and they are not cut finer than that"
+    assert texts.table("loud")[100]["loud"] == "HUGE " * 10_000 + "!"
