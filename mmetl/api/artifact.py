@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mmetl.api.cypher import cypher
 from mmetl.api.html import Head, html_table
 from mmetl.api.query import query
 from mmetl.api.rows import SHOWN, Answer, Rows, closed
@@ -118,6 +119,22 @@ class Artifact(Rows):
         """Run a query over the project's artifacts; see `Project.sql`."""
         with self._opened() as project, query(project, sql) as rows:
             return Answer(closed(rows))
+
+    def cypher(self, query: str, parameters: Mapping[str, Any] | None = None) -> Answer:
+        """Run a query over the graph of this task, which has `graph.load`, in the database that it is kept in. It only reads.
+
+        Args:
+            query: in Cypher.
+            parameters: values of its `$names`; they are bound, never pasted into it.
+
+        Raises:
+            UsageError: for a query that is wrong or would change the graph, with the place in it; for another task.
+        """
+        with (
+            self._opened() as project,
+            cypher(project, find_task(project, self._name)[0], self.task, query, parameters) as answer,
+        ):
+            return Answer(answer.table())
 
     def head(self, limit: int = SHOWN) -> Head:
         """Return the first rows; no more than these are read."""

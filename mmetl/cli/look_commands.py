@@ -160,6 +160,32 @@ def query(
     raise typer.Exit(guarded(querying.run_query, sql, limit, as_json=as_json, as_csv=as_csv))
 
 
+@app.command(rich_help_panel=LOOK)
+def cypher(
+    task: Task,
+    asked: Annotated[str, typer.Argument(metavar="QUERY", help="One query in Cypher. It only reads.")],
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="NAME=VALUE", help="The value of a $NAME in the query: JSON, or else text."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "-n", min=0, help="Rows to print; of a table 100, else all, if left out."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every row as a JSON object on a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with the names of the columns first.")] = False,
+) -> None:
+    """Ask the graph of a task with Cypher, in the database that it is kept in.
+
+    TASK has `graph.load`. The values of parameters are bound, never pasted into the query.
+
+    Example: mmetl cypher graph 'MATCH (a:Author)-[:WROTE]->(b:Book) WHERE b.year < $y RETURN a._key, b.title' --param y=1850
+    """
+    from mmetl.cli import querying
+
+    raise typer.Exit(guarded(querying.run_cypher, task, asked, param or [], limit, as_json=as_json, as_csv=as_csv))
+
+
 class SearchMode(enum.StrEnum):
     """What is compared with a question."""
 

@@ -1,11 +1,13 @@
-"""`query` and `diff`, without their parsing."""
+"""`query`, `cypher` and `diff`, without their parsing."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mmetl.api.cypher import cypher
 from mmetl.api.diff import Change, Difference, diff
 from mmetl.api.query import query
 from mmetl.cli.output import JSON_SCHEMA_VERSION, count, say, say_json
@@ -13,24 +15,60 @@ from mmetl.cli.rows import cell, print_csv, print_json, print_table
 from mmetl.core.find import find_task
 from mmetl.core.project import Project
 from mmetl.errors import ExitCode, UsageError
+from mmetl.utils.text import shown
 
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
 def run_query(sql: str, limit: int | None, *, as_json: bool = False, as_csv: bool = False) -> int:
     """Print the rows of a query over the project's artifacts, as they are computed."""
+    _refuse_both(as_json=as_json, as_csv=as_csv)
+    with query(Project.open("."), sql) as rows:
+        listed = (row for batch in rows.batches for row in batch.to_pylist())
+        _print(list(rows.schema.names), listed, limit, as_json=as_json, as_csv=as_csv)
+    return ExitCode.DONE
+
+
+def run_cypher(
+    task: str, asked: str, params: Sequence[str], limit: int | None, *, as_json: bool = False, as_csv: bool = False
+) -> int:
+    """Print the rows of a query over the graph of a task."""
+    _refuse_both(as_json=as_json, as_csv=as_csv)
+    project = Project.open(".")
+    plan, name = find_task(project, task)
+    with cypher(project, plan, name, asked, _parameters(params)) as answer:
+        _print(list(answer.names), answer.rows(), limit, as_json=as_json, as_csv=as_csv)
+    return ExitCode.DONE
+
+
+def _refuse_both(*, as_json: bool, as_csv: bool) -> None:
     if as_json and as_csv:
         raise UsageError("--json and --csv were both given", help="choose one")
-    with query(Project.open("."), sql) as rows:
-        names = list(rows.schema.names)
-        listed: Iterator[dict[str, Any]] = (row for batch in rows.batches for row in batch.to_pylist())
-        if as_json:
-            print_json(itertools.islice(listed, limit))
-        elif as_csv:
-            print_csv(names, itertools.islice(listed, limit))
-        else:
-            print_table(names, listed, limit)
-    return ExitCode.DONE
+
+
+def _print(
+    names: Sequence[str], rows: Iterator[dict[str, Any]], limit: int | None, *, as_json: bool, as_csv: bool
+) -> None:
+    if as_json:
+        print_json(itertools.islice(rows, limit))
+    elif as_csv:
+        print_csv(names, itertools.islice(rows, limit))
+    else:
+        print_table(names, rows, limit)
+
+
+def _parameters(pairs: Sequence[str]) -> dict[str, Any]:
+    """Return `name=value` pairs; what is JSON is taken as that, everything else as text. Raises UsageError without a `=`."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--param '{shown(pair)}' has no value", help="write --param name=value")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def show_diff(task: str, against: str | None, limit: int, *, as_json: bool = False) -> int:

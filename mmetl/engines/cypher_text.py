@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from mmetl.errors import ParamError
+from mmetl.errors import ParamError, Where
 from mmetl.utils.text import near
 
 _TOKEN = re.compile(
@@ -129,14 +129,16 @@ def read_query(text: str, *, writes: bool = False, param: str = "query") -> Quer
     return Query(body, canonical, parameters, last is not None, order is not None, order or 0, ties)
 
 
-def check_parameters(query: Query, given: Collection[str], param: str = "query") -> None:
-    """Raise ParamError for a `$name` without a value, and for a value that nothing uses."""
+def check_parameters(
+    query: Query, given: Collection[str], param: str = "query", mend: str = "parameters: {{{0}: ...}}"
+) -> None:
+    """Raise ParamError for a `$name` without a value, and for a value that nothing uses; `mend` is how to give one."""
     for name, offset in query.parameters.items():
         if name not in given:
             close = near(name, given)
             raise ParamError(
                 f"the parameter ${name} has no value",
-                help=f"did you mean ${close}?" if close else f"give it one: parameters: {{{name}: ...}}",
+                help=f"did you mean ${close}?" if close else f"give it one: {mend.format(name)}",
                 param=(param,),
                 offset=offset,
             )
@@ -174,6 +176,13 @@ def place_of(text: str, *words: str) -> int:
         if [t.text.strip("`").lower() for t in tokens[n : n + len(wanted)]] == wanted:
             return tokens[n].offset
     return 0
+
+
+def where_of(query: str, offset: int) -> Where:
+    """Return a place in a query that stands in no file."""
+    before, lines = query[:offset], query.splitlines() or [""]
+    line = min(before.count("\n"), len(lines) - 1)
+    return Where("query", line + 1, offset - (before.rfind("\n") + 1) + 1, lines[line])
 
 
 def _refuse_others(tokens: Sequence[Token], *, writes: bool, param: str) -> None:

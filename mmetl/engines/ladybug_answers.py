@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from mmetl.engines.cypher_text import place_of
-from mmetl.errors import QueryError, Where
+from mmetl.engines.cypher_text import place_of, where_of
+from mmetl.errors import QueryError
 from mmetl.utils.text import near
 
 ROWS = 1000  # fetched at a time
@@ -105,11 +105,4 @@ def explain(message: str, query: str, names: Collection[str] = ()) -> QueryError
     if not help_ and more and not at:
         help_ = "; ".join(line.strip() for line in more[:3] if line.strip())
     what = what[:1].lower() + what[1:] if not what.startswith(("'", "`")) else what
-    return QueryError(what, _where(query, offset), help_, query, offset, ("query",))
-
-
-def _where(query: str, offset: int) -> Where:
-    before = query[:offset]
-    line = before.count("\n")
-    lines = query.splitlines() or [""]
-    return Where("query", line + 1, offset - (before.rfind("\n") + 1) + 1, lines[min(line, len(lines) - 1)])
+    return QueryError(what, where_of(query, offset), help_, query, offset, ("query",))
