@@ -108,6 +108,12 @@ def plan_files(store: Store, plan: str) -> dict[str, str]:
     return dict(json.loads(found[0][0])["files"]) if found else {}
 
 
+def definition_of(store: Store, plan: str) -> str:
+    """Return the fingerprint of the pipeline that a kept plan was made of: of what the YAML says, not of how it is written."""
+    found = store.rows("select checks from plans where key = ?", (plan,))
+    return str(json.loads(found[0][0]).get("definition", "")) if found else ""
+
+
 def load_recipe(store: Store, fingerprint: str) -> dict[str, Any] | None:
     """Return the components of a recipe, or None if they are no longer kept."""
     found = store.rows("select body from recipes where fingerprint = ?", (fingerprint,))

@@ -21,8 +21,10 @@ from mmetl.core.quarantine import all_aside
 from mmetl.core.run import RunResult
 from mmetl.core.why import explain_task
 from mmetl.errors import ExitCode, UsageError
+from mmetl.observability.attempts import definition_run
 from mmetl.observability.runs import find_run, kept_leftovers
 
+SHORT = 8  # digits of a definition's fingerprint
 SORTED_ROWS = 1_000_000  # a keyed table of more is shown in the order in which it is kept
 
 
@@ -32,13 +34,16 @@ def status(run: str | None, *, as_json: bool = False) -> int:
     found = find_run(project.store, run)
     if found is None:
         raise UsageError("nothing ran here yet", help="mmetl run")
+    definition = definition_run(project.store, found.id)
     if as_json:
-        say_json(run_json(found.id, found.pipeline, found.status, found.tasks))
+        answer = run_json(found.id, found.pipeline, found.status, found.tasks)
+        say_json({**answer, "definition": definition or None})
         return ExitCode.DONE
     ended = found.ended_ms or found.heartbeat_ms
     seconds = (ended - found.started_ms) / 1000
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(found.started_ms / 1000))
-    say(f"run {found.id}: {found.status}, {at} UTC, pid {found.pid}")
+    of = f", definition {definition[:SHORT]}" if definition else ""
+    say(f"run {found.id}: {found.status}, {at} UTC, pid {found.pid}{of}")
     worked = [task_line(t) for t in found.tasks if t.outcome != "fresh"]
     if worked:
         say(columns(worked))

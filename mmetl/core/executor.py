@@ -103,8 +103,8 @@ class Executor:
 
     # --- the run
 
-    def begin(self, pipeline: str, selected: Sequence[str], stale: Sequence[str]) -> None:
-        """Take the run lock and write the run. Raises RefusedError if another run holds it."""
+    def begin(self, pipeline: str, selected: Sequence[str], stale: Sequence[str], definition: str = "") -> None:
+        """Take the run lock and write the run, with the fingerprint of what the YAML says. Raises RefusedError if another run holds it."""
         with self._begin:
             if self._committer:
                 return
@@ -121,7 +121,7 @@ class Executor:
                 begin_run(db, self.run_id, pipeline, selected, self.options.arguments())
                 if orphans:
                     write_event(db, self.run_id, "orphans_killed", pids=orphans)
-                write_event(db, self.run_id, "decided", stale=list(stale))
+                write_event(db, self.run_id, "decided", stale=list(stale), definition=definition)
             self._indexed = {key for (key,) in store.rows("select key from builds")}
             self._committer = Committer(store, self.project.files, lambda db: beat(db, self.run_id))
 

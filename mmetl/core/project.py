@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from mmetl.cache.fingerprints import FileCache, is_racy
+from mmetl.cache.fingerprints import FileCache, fingerprint_pipeline, is_racy
 from mmetl.cache.layout import STATE_DIR, part_path
 from mmetl.cache.listing import list_files
 from mmetl.cache.plans import checks_of, load_details, load_plan, plan_key, plan_of, relative, save_plan
@@ -172,6 +172,7 @@ class Project:
         checks["racy"] = any(self._written_since(p, begun_ns) for p in checks["files"])
         checks["listings"] = dict(compiled.listings)
         checks["path"] = relative(self.root, path)
+        checks["definition"] = fingerprint_pipeline(loaded.pipeline)
         with self.store.transaction() as db:
             save_plan(db, plan, compiled.details, compiled.recipes, checks)
         return plan

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType
 from typing import NamedTuple
 
+from mmetl.cache.plans import definition_of
 from mmetl.contracts.plan import Plan
 from mmetl.core.build import run_tasks
 from mmetl.core.decide import Decision, Facts
@@ -51,7 +52,8 @@ def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun]
     session = Session(work.project, work.options, [work.plan])
     executor = session.executor
     executor.progress = progress.items
-    executor.begin(work.plan.pipeline, work.selected, _stale(work.decisions))
+    definition = definition_of(work.project.store, work.plan.key)
+    executor.begin(work.plan.pipeline, work.selected, _stale(work.decisions), definition)
     status: Status = "failed"
     left: list[TaskRun] = []
     try:

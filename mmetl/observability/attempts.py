@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmetl.cache.lock import RunLock
 from mmetl.cache.store import Store
@@ -55,8 +55,17 @@ def attempts(store: Store, pipeline: str) -> dict[str, Attempt]:
 
 def decided_stale(store: Store, run_id: str) -> list[str]:
     """Return the tasks that a run set out to do; an event says which."""
+    return list(_decided(store, run_id).get("stale", ()))
+
+
+def definition_run(store: Store, run_id: str) -> str:
+    """Return the fingerprint of the pipeline that a run ran; empty for one with nothing to do, and for doit's own runs."""
+    return str(_decided(store, run_id).get("definition", ""))
+
+
+def _decided(store: Store, run_id: str) -> dict[str, Any]:
     found = store.rows("select data from events where run_id = ? and kind = 'decided'", (run_id,))
-    return list(json.loads(found[0][0])["stale"]) if found else []
+    return dict(json.loads(found[0][0])) if found else {}
 
 
 def begun_tasks(store: Store, run_id: str) -> set[str]:

@@ -98,3 +98,21 @@ def test_a_log_is_followed_until_the_run_ends(project: Project) -> None:
     child.communicate()
     assert said[0].out == "one\ntwo\n"
     assert time.monotonic() - begun < 20
+
+
+def test_status_tells_which_definition_ran(project: Project) -> None:
+    """The same as long as the YAML says the same, however it is written; another after an edit that means something."""
+
+    def ran() -> str:
+        project.fast("run", "--force")
+        found = str(project.fast("status", "--json").json()["definition"])
+        assert f", definition {found[:8]}\n" in project.fast("status").out
+        return found
+
+    first = ran()
+    project.edit("pipeline.yaml", "tasks:", "# a comment\ntasks:")
+    assert ran() == first
+    project.edit("pipeline.yaml", "source: in.txt", "source: ./in.txt")
+    assert ran() != first
+    project.fast("run")
+    assert project.fast("status", "--json").json()["definition"] is None
