@@ -19,7 +19,10 @@ from mmetl.utils.text import near
 __all__ = ["BUILT_IN", "Registry", "folders_on_path", "import_project_module", "load_function", "register_transform"]
 
 BUILT_IN = {
+    "cross.graph_features": "mmetl.transforms.cross.features:FEATURES",
+    "cross.knn_graph": "mmetl.transforms.cross.similar:KNN_GRAPH",
     "cross.lexical_graph": "mmetl.transforms.cross.lexical:LEXICAL",
+    "cross.verbalize": "mmetl.transforms.cross.verbalize:VERBALIZE",
     "document.chunk": "mmetl.transforms.document.chunk:CHUNK",
     "document.clean": "mmetl.transforms.document.clean:CLEAN",
     "document.deduplicate": "mmetl.transforms.document.deduplicate:DEDUPLICATE",
