@@ -138,12 +138,29 @@ computed texts=1 headers=1 chunks=1 vectors=1
 say search index "counting letters" -k 1 --mode hybrid
 "$mmetl" search index "counting letters" -k 1 --mode hybrid | grep -q counting || fail "the new passage was not found"
 
-title "10. Plain doit knows the same tasks and takes the same decisions"
+base=examples/pipelines/knowledge_base.yaml
+
+title "10. Tables, texts, vectors and a graph in one pipeline. SQL and Cypher answer"
+say run $base
+say query "select number, title, cited_by from ranking order by pagerank desc limit 1"
+say cypher knowledge_graph "MATCH (a:Author)-[:WROTE]->(p:Pep {_key: '484'}) RETURN a._key AS author ORDER BY author"
+"$mmetl" cypher knowledge_graph "MATCH (a:Author)-[:WROTE]->(p:Pep {_key: '484'}) RETURN a._key" | grep -q "Guido van Rossum" \
+  || fail "another author was found"
+
+title "11. A text speaks of another proposal now: one passage is embedded, and the graph has one more edge"
+printf '\n\nReadability counts: PEP 8 says how.\n' >> examples/data/pep_texts/pep-0020.rst
+say run $base
+computed documents=1 facts=1 passages=1 mentions=1 embedded=1
+say diff knowledge
+"$mmetl" diff knowledge | grep -q ' 1 added, 0 changed, 0 removed' || fail "the graph changed otherwise"
+
+title "12. Plain doit knows the same tasks and takes the same decisions"
 echo "   \$ doit run"
+"$mmetl" run $docs > /dev/null 2>&1
 "$python" -m doit run | sed 's/^/   /'
 "$python" -m doit run | grep -qv '^-- ' && fail "doit found something to do"
 
-title "11. What a task made"
+title "13. What a task made"
 say show releases --limit 3
 
 printf '\nAll of it was as promised.\n'

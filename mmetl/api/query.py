@@ -56,11 +56,16 @@ def current(project: Project) -> list[Current]:
 
 
 @contextlib.contextmanager
-def query(project: Project, sql: str) -> Iterator[Rows]:
+def query(project: Project, sql: str, text: str | None = None) -> Iterator[Rows]:
     """Run one query over the project's artifacts, and give its rows as they are computed.
 
     Every task that made a table can be named: as `task` where only one pipeline has it, and as `pipeline.task`. The
     session reads these parts and nothing else, and garbage collection leaves them until the block ends.
+
+    Args:
+        project: the project.
+        sql: the query.
+        text: what of it somebody wrote, on lines of its own from the second one on; None: all. Messages show nothing else.
 
     Raises:
         UsageError: if it is not exactly one query, or the engine refuses it, with the position in the SQL.
@@ -76,13 +81,13 @@ def query(project: Project, sql: str) -> Iterator[Rows]:
         scratch = Path(stack.enter_context(_scratch(project)))
         known = current(project)
         try:
-            _refuse_others(sql)
+            _refuse_others(sql, sql if text is None else text)
             views = _mentioned(project, known, sql)
             threads = os.cpu_count() or 1
             db = stack.enter_context(session(scratch, tables={v.alias: v.input for v in views}, threads=threads))
             for statement in _qualified(views, sql):
                 db.rows(statement)
-            yield db.stream(sql, sql)
+            yield db.stream(sql, sql if text is None else text)
         except TaskError as error:
             raise UsageError(error.what, error.where, _help(error, known)) from error
 
@@ -104,7 +109,7 @@ def _scratch(project: Project) -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="mmetl-query-")
 
 
-def _refuse_others(sql: str) -> None:
+def _refuse_others(sql: str, text: str) -> None:
     import duckdb
 
     from mmetl.engines.duckdb import explain
@@ -112,7 +117,7 @@ def _refuse_others(sql: str) -> None:
     try:
         found = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise explain(str(error), sql) from error
+        raise explain(str(error), text) from error
     if len(found) != 1:
         raise TaskError(f"one query is expected, and this is {len(found) or 'none'}", help="write one SELECT")
     kind = found[0].type

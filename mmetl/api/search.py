@@ -146,7 +146,7 @@ class _Searcher:
             raise UsageError(f"'{self._task}' has no column '{column}'", help=f"it has: {', '.join(names)}")
         numbers = ", ".join(f"{float(x)!r}" for x in vector)
         score = f"array_cosine_similarity({quote(column)}, [{numbers}]::float[{size}])"
-        condition = f"where ({self._where}\n)" if self._where else ""
+        condition = f"where (\n{self._where}\n)" if self._where else ""
         shown = ", ".join(quote(n) for n in names if n != column)
         key = "".join(f", {quote(c)}" for c in self.key)
         sql = (
@@ -162,7 +162,7 @@ class _Searcher:
         texts = [f"{quote(c)}::varchar" for c in self.key]
         wanted = ", ".join(f"({', '.join(_literal(v) for v in key)})" for _, key in found)
         shown = ", ".join(quote(c.name) for c in self._manifest.columns if c.name != vector)
-        condition = f" and ({self._where}\n)" if self._where else ""
+        condition = f" and (\n{self._where}\n)" if self._where else ""
         named = f"[{', '.join(texts)}]"
         sql = f"select {shown}, {named} as {quote(SCORE)} from {self._table} where ({', '.join(texts)}) in ({wanted}){condition}"
         rows = {tuple(row.pop(SCORE)): row for row in self._query(sql)}
@@ -174,7 +174,7 @@ class _Searcher:
         return f"{quote(self._plan.pipeline)}.{quote(self._task)}"
 
     def _query(self, sql: str) -> list[dict[str, Any]]:
-        with query(self._project, sql) as rows:
+        with query(self._project, sql, self._where or "") as rows:
             return [row for batch in rows.batches for row in batch.to_pylist()]
 
 
