@@ -26,7 +26,7 @@ class Difference(NamedTuple):
     Attributes:
         whole: whether the target is to be made anew: `rows` are then all rows.
         deleted: identities of rows that are gone (32 hex digits: the hash of the key).
-        rows: tables of new and changed rows; their first column, `_id`, is the identity. Can be read once.
+        rows: tables of new and changed rows; their first column, `_id`, is the identity, for targets that need one. Can be read once.
         counts: how many rows were added, changed, removed, and are unchanged.
         old: tables of the rows that are gone or changed, as they were, in the form of `rows`. Can be read once; nothing is read
             for a target that does not ask.

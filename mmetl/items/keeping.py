@@ -38,7 +38,9 @@ def refuse_unknown(table: Table, columns: Iterable[str]) -> None:
             raise TaskError(f"'{table.task}' has no column '{name}'", help=f"it has: {', '.join(names)}")
 
 
-def keep_equal(job: Job, target: Target, table: Table, columns: Sequence[str], made_with: Sequence[Any]) -> Made:
+def keep_equal(
+    job: Job, target: Target, table: Table, columns: Sequence[str], made_with: Sequence[Any], *, named: bool = True
+) -> Made:
     """Make a target hold a table; return the task's own table, which is that of its input, part by part.
 
     Args:
@@ -47,16 +49,18 @@ def keep_equal(job: Job, target: Target, table: Table, columns: Sequence[str], m
         table: what it is to hold, with a key.
         columns: those that it holds besides the key.
         made_with: what else decides how it looks, as JSON values.
+        named: whether the target needs the identities of rows.
     """
     manifest = table.manifest
     held = [(c.name, str(c.type)) for c in manifest.columns if c.name in columns or c.name in manifest.key]
     spec = combine([json.dumps([*made_with, held, list(manifest.key)])])
-    now, found = Applied(manifest_name(manifest), spec), difference(_held(job, table, target, spec), table, columns)
+    now = Applied(manifest_name(manifest), spec)
+    found = difference(_held(job, table, target, spec), table, columns, named=named)
     try:
         counts = target.apply(found, now)
     except AnewError as error:
         job.log.write(f"made anew: {error.what}\n")
-        target.apply(difference(None, table, columns), now)
+        target.apply(difference(None, table, columns, named=named), now)
         counts = found.counts
     return Made(manifest.parts, manifest.columns, manifest.buckets, key=tuple(manifest.key), counts=counts)
 

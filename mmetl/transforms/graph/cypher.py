@@ -103,7 +103,7 @@ def _store(job: Job, table: Table) -> GraphStore:
         from mmetl.items.difference import difference
 
         store = open_graph(LoadParams(path="graph"), job.scratch, **limits)
-        store.apply(difference(None, table, [c.name for c in table.manifest.columns]), Applied("", ""))
+        store.apply(difference(None, table, [c.name for c in table.manifest.columns], named=False), Applied("", ""))
         return store
     transform, params = job.made_by(next(iter(job.inputs)))
     if transform != LOAD.name:

@@ -65,7 +65,8 @@ class Load:
             raise ParamError("'graph.load' needs one input: a graph", help="name a task in `inputs:`")
         if not params.path:
             raise ParamError("'graph.load' needs a folder for the database", help="set `path`, such as `path: graph/`")
-        return Declaration(folder=params.path, kept=True, packages=("ladybug",))
+        notes = (f"kept in {params.target}",)
+        return Declaration(folder=params.path, kept=True, packages=("ladybug",), notes=notes)
 
     def run(self, job: Job) -> Made:
         """Bring the database up to date. Raises TaskError for an input that is no graph, and for a folder of others."""
@@ -80,7 +81,7 @@ class Load:
         memory = memory_bytes(job.memory_limit) if job.memory_limit else None
         target = open_graph(params, job.root, threads=job.threads, memory=memory, on_cancel=job.on_cancel)
         columns = [c.name for c in manifest.columns if c.name not in manifest.key]
-        return keep_equal(job, target, table, columns, [params.model_dump(), self.version])
+        return keep_equal(job, target, table, columns, [params.model_dump(), self.version], named=False)
 
 
 LOAD = Load()
