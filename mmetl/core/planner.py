@@ -104,7 +104,7 @@ class Planner:
             recipe = self._recipe(name, draft)
             recipes[fingerprint := fingerprint_recipe(recipe)] = recipe
             nodes[name] = draft.node(name, fingerprint)
-            details[name] = self._detail(draft)
+            details[name] = self._detail(draft, drafts)
         files = (*(self._relative(f) for f in self.loaded.files), *sorted(self.code_files))
         self._refuse_own_files(drafts, OwnFiles(self.root, files))
         if self.problems:
@@ -357,8 +357,10 @@ class Planner:
             recipe["env"] = {n: self._environment(name, n) for n in draft.spec.env}
         return recipe
 
-    def _detail(self, draft: Draft) -> TaskDetail:
+    def _detail(self, draft: Draft, drafts: Mapping[str, Draft]) -> TaskDetail:
         spec, params = draft.spec, draft.params_json
+        pushed = getattr(draft.transform, "query_engine", None)
+        below = {alias: drafts[task].params_json for alias, task in draft.inputs.items() if task in drafts}
         return TaskDetail(
             transform=spec.transform,
             params=params,
@@ -368,7 +370,7 @@ class Planner:
             functions=(*draft.declared.functions, *(c.entry for c in spec.expect if c.entry)),
             imports=tuple(self.pipeline.imports),
             key=spec.key,
-            notes=draft.declared.notes,
+            notes=(*draft.declared.notes, *([f"runs in {pushed(below)}"] if pushed else [])),
             promise=draft.declared.promise,
             cache=spec.cache,
             retries=spec.retries,

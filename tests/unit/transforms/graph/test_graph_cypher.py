@@ -170,6 +170,9 @@ def test_an_input_that_is_in_no_database(library: Project) -> None:
 
 def test_dry_run_shows_what_runs_the_query(library: Project) -> None:
     ask(library, COUNTED)
+    lines = library.fast("dry-run").out.splitlines()
+    assert next(line for line in lines if " graph " in line).endswith("kept in ladybug")
+    assert next(line for line in lines if " found " in line).endswith("runs in ladybug")
     told = library.fast("dry-run", "--sql").out
     assert "-- found: ladybug\nMATCH (a:Author)-[:WROTE]->(b:Book)" in told
     task = next(t for t in library.fast("dry-run", "--sql", "--json").json()["tasks"] if t["task"] == "found")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import itertools
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness import Project
+from tests.harness import Project, wait_for
 
 pytest.importorskip("ladybug")
 from mmetl.engines.ladybug import DATABASE, JOURNAL, LadybugGraph
@@ -225,6 +228,36 @@ def test_any_edits_come_to_what_a_load_from_scratch_gives(project: Project, seed
     assert mended(project) <= {"made anew: labels, types or properties came or went"}
 
 
+def kill_while_it_writes(project: Project, seconds: float, *argv: str) -> None:
+    """Start a run, and kill it so many seconds after it began to change the folder."""
+    began = project.root / "graph" / "mmetl.begun"
+    process = project.start("run", *argv)
+    wait_for(lambda: began.exists() or process.poll() is not None, 60)
+    time.sleep(seconds)
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_kills_between_edits_lose_and_keep_nothing(project: Project, seed: int) -> None:
+    """Each run is killed at a moment of its own; the next one comes to what a load from scratch gives."""
+    rng = random.Random(seed)
+    people = {n: node("Person", str(n), name="x" * 200, n=0, w=0.5) for n in range(4000)}
+    known = {n: edge("KNOWS", ("Person", str(n)), ("Person", str(n // 2)), w=0.5) for n in range(1, 4000)}
+    save(project, [*people.values(), *known.values()])
+    counts(project)
+    for step in range(1, 5):
+        for n in rng.sample(sorted(people), 40 if step % 2 else 2000):
+            people[n] = node("Person", str(n), name="y" * 200, n=step, w=0.5)
+        for n in rng.sample(sorted(known), 40):
+            known[n] = edge("KNOWS", ("Person", str(n)), ("Person", str(n // 3)), w=step / 4)
+        rows = [*people.values(), *known.values()]
+        save(project, rows)
+        kill_while_it_writes(project, rng.choice([0, 0.01, 0.1, 0.3]), *(["--force"] if step == 3 else []))
+        counts(project)
+        assert held(project) == expected(rows)
+
+
 def test_many_changes_in_a_row_are_taken_in_and_none_is_lost(project: Project) -> None:
     """The journal grows, is replayed by each run, and becomes part of the database."""
     rng = random.Random(7)
@@ -304,3 +337,59 @@ def test_a_database_that_cannot_be_read_is_made_anew(project: Project) -> None:
     save(project, TOWN[:3])
     counts(project)
     assert held(project) == expected(TOWN[:3])
+
+
+def test_properties_of_all_types(project: Project) -> None:
+    project.write(
+        "rows.py",
+        """
+import datetime as dt, decimal
+import pyarrow as pa
+
+def rows() -> pa.Table:
+    day = dt.datetime(2020, 1, 2, 3, 4, 5, 600000)
+    values = {
+        "flag": pa.array([True, None]), "tiny": pa.array([-1, None], pa.int8()), "large": pa.array([2**64 - 1, None], pa.uint64()),
+        "small": pa.array([0.5, None], pa.float32()), "raw": pa.array([b"\\0x", None]), "date": pa.array([day.date(), None]),
+        "at": pa.array([day, None], pa.timestamp("us")), "nano": pa.array([day, None], pa.timestamp("ns")),
+        "zoned": pa.array([day.replace(tzinfo=dt.UTC), None], pa.timestamp("us", "UTC")),
+        "money": pa.array([decimal.Decimal("1.25"), None], pa.decimal128(9, 2)), "texts": pa.array([["a", "é"], None]),
+        "vector": pa.array([[0.5, 1.0], None], pa.list_(pa.float32(), 2)), "pair": pa.array([{"a": 1, "b": "x"}, None]),
+    }
+    none = pa.nulls(2, pa.string())
+    ends = {"_source_label": none, "_source": none, "_target_label": none, "_target": none}
+    return pa.table({"_kind": ["node"] * 2, "_label": ["Thing"] * 2, "_key": ["NAMES", "none"], **ends, **values})
+""",
+    )
+    project.tasks(
+        "  kg: {transform: tabular.python, params: {function: './rows.py:rows'}, key: [_kind, _label, _key]}\n"
+        "  graph: {transform: graph.load, inputs: [kg], params: {path: graph/}}\n"
+    )
+    counts(project)
+    first = things(project)
+    assert [k for k, v in first["NAMES"].items() if v is None] == []
+    assert first["NAMES"]["zoned"] == dt.datetime(2020, 1, 2, 3, 4, 5, 600000, dt.UTC)
+    assert (first["NAMES"]["large"], first["NAMES"]["money"]) == (2**64 - 1, decimal.Decimal("1.25"))
+    project.edit("rows.py", '"NAMES"', '"other"')  # the row comes in as a change, not in bulk
+    assert counts(project) == {"added": 1, "removed": 1, "unchanged": 1}
+    project.edit("rows.py", "2020, 1, 2", "2021, 1, 2")
+    assert counts(project) == {"changed": 1, "unchanged": 1}
+    assert mended(project) == set()
+    by_edits = things(project)
+    assert by_edits["other"] | {k: first["NAMES"][k] for k in ("date", "at", "nano", "zoned")} == first["NAMES"]
+    counts(project, "--force")
+    assert things(project) == by_edits
+
+
+def things(project: Project) -> dict[str, dict[str, Any]]:
+    with LadybugGraph(project.root / "graph").open() as connection:
+        found = connection.execute("MATCH (t:Thing) RETURN t._key, t").get_all()
+    return {key: {k: v for k, v in thing.items() if not k.startswith("_")} for key, thing in found}
+
+
+def test_a_property_that_no_type_can_hold(project: Project) -> None:
+    project.edit("pipeline.yaml", "name: varchar", "name: time")
+    save(project, [node("City", "Rome", name="12:00:00")])
+    assert "the property 'name' is of the type time64[us], which Ladybug does not have; cast it to text" in failure(
+        project
+    )
