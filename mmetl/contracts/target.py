@@ -20,6 +20,9 @@ class Applied(NamedTuple):
     spec: str
 
 
+MANY = 1000
+
+
 class Difference(NamedTuple):
     """What makes a target that holds one table hold another.
 
@@ -37,6 +40,13 @@ class Difference(NamedTuple):
     rows: Iterator[Any]
     counts: Mapping[str, int]
     old: Iterator[Any] = iter(())
+
+    @property
+    def exchanges_most(self) -> bool:
+        """Tell whether more than half of many rows are to be exchanged, of a target that holds some."""
+        unchanged = self.counts.get("unchanged", 0)
+        others = sum(self.counts.get(word, 0) for word in ("added", "changed", "removed"))
+        return not self.whole and others > max(unchanged, MANY)
 
 
 class Target(Protocol):

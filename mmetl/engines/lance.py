@@ -12,6 +12,7 @@ from typing import Any
 from mmetl.contracts.target import Applied, Difference
 from mmetl.engines.packages import require
 from mmetl.engines.stamps import drop_folder, read_stamp, write_stamp
+from mmetl.errors import AnewError
 
 ID = "_id"
 TABLE = "rows"
@@ -19,6 +20,7 @@ BATCH_ROWS = 1000
 """Identities that one statement deletes."""
 
 WRITTEN_ROWS = 65_536
+MERGED_ROWS = 8192
 UNTIDY_FRAGMENTS = 20
 """After so many updates the indexes take the new rows up, and small files become one; until then those rows are compared one by one."""
 
@@ -45,6 +47,8 @@ class LanceIndex:
 
     def apply(self, difference: Difference, now: Applied) -> Mapping[str, int]:
         """See `Target`."""
+        if difference.exchanges_most:  # 35,000 rows take four times as long as the whole table
+            raise AnewError("most of its rows change")
         if difference.whole:
             self.drop()
             self._make(difference.rows)
@@ -108,10 +112,24 @@ class LanceIndex:
         table = self._open()
         for ids in _cut(difference.deleted, BATCH_ROWS):
             table.delete(f"{ID} in ({', '.join(repr(i) for i in ids)})")
-        for rows in difference.rows:
+        for rows in _together(difference.rows):
             table.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all().execute(rows)
         if table.stats()["fragment_stats"]["num_fragments"] > UNTIDY_FRAGMENTS:
             table.optimize(cleanup_older_than=KEPT_FOR)
+
+
+def _together(tables: Iterator[Any]) -> Iterator[Any]:
+    """Yield rows in few large tables: each one that is merged is a version of its own, and takes as long as a thousand rows."""
+    import pyarrow as pa
+
+    waiting: list[Any] = []
+    for rows in tables:
+        waiting.append(rows)
+        if sum(r.num_rows for r in waiting) >= MERGED_ROWS:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def _cut(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:

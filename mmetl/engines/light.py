@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mmetl.contracts.target import Applied, Difference
 from mmetl.engines.packages import require
 from mmetl.engines.stamps import drop_folder, read_stamp, write_stamp
-from mmetl.errors import TaskError
+from mmetl.errors import AnewError, TaskError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,6 +56,8 @@ class LightIndex:
 
     def apply(self, difference: Difference, now: Applied) -> Mapping[str, int]:
         """See `Target`."""
+        if difference.exchanges_most and (self.graph or self._text):
+            raise AnewError("most of its rows change")
         if difference.whole:
             self.drop()
         self.folder.mkdir(parents=True, exist_ok=True)
