@@ -14,6 +14,7 @@ from typing import Any, cast
 from mmetl.contracts.transform import REGISTERED, Registered, Transform, register_transform
 from mmetl.core.sources import SourceLoader, import_from_source
 from mmetl.errors import MissingError, ParamError, UsageError
+from mmetl.utils.env import frugal_libraries
 from mmetl.utils.text import near
 
 __all__ = ["BUILT_IN", "Registry", "folders_on_path", "import_project_module", "load_function", "register_transform"]
@@ -170,6 +171,7 @@ def _import(root: Path, module: str) -> ModuleType:
     loaded = sys.modules.get(name)
     if loaded is not None and (file is None or _same(loaded, file)):
         return loaded
+    frugal_libraries()  # both are read once, when the module imports numpy or Arrow
     import_from_source(root)
     if file:
         _refuse_namesakes(root.resolve(), file)

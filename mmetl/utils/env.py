@@ -23,3 +23,13 @@ class Env:
     def seen(self) -> dict[str, str | None]:
         """Every name that was looked up, sorted, with the value that was found."""
         return dict(sorted(self._seen.items()))
+
+
+def frugal_libraries() -> None:
+    """Let numpy and Arrow, when they are imported, take no more threads and memory than item-wise work needs.
+
+    A BLAS with a thread for each core costs an edit of one item a sixth of its time. Arrow's own allocators give little back to
+    the system: with them the texts of 5,000 documents leave 100 MB behind. What the environment says comes first.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
