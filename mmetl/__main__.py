@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -15,10 +16,17 @@ def main() -> int:
         # Nothing to parse: a run with nothing to do is over before Typer would be imported (85 ms).
         from mmetl.cli.running import run
 
-        return guarded(run)
+        return _told(guarded(run))
     from mmetl.cli.main import app
 
-    return guarded(app, prog_name="mmetl")
+    return _told(guarded(app, prog_name="mmetl"))
+
+
+def _told(code: int) -> int:
+    """Return an exit code, and let Python not look for garbage when it ends: after large imports that takes a third of a second."""
+    gc.disable()
+    gc.freeze()
+    return code
 
 
 def _have_streams() -> None:
