@@ -7,7 +7,7 @@ import decimal
 import hashlib
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 SEPARATOR = "\x1f"  # between the key's columns, in the text that is hashed
@@ -35,6 +35,12 @@ def bucket_of(values: Sequence[Any], buckets: int) -> int:
     text = SEPARATOR.join(_text(v) for v in values)
     first = hashlib.md5(text.encode(), usedforsecurity=False).digest()[:4]
     return int.from_bytes(first, "big") % buckets
+
+
+def buckets_of_texts(texts: Iterable[str], buckets: int) -> list[int]:
+    """Return `bucket_of` of each text, where the key is one column of texts."""
+    md5, number = hashlib.md5, int.from_bytes
+    return [number(md5(text.encode(), usedforsecurity=False).digest()[:4], "big") % buckets for text in texts]
 
 
 def bucket_sql(columns: Sequence[str], buckets: int) -> str:

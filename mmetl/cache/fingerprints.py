@@ -18,7 +18,8 @@ CHUNK_BYTES = 1 << 20
 MISSING = "missing"
 """Stands for a file that is not there, where a fingerprint is expected."""
 
-_UNUSABLE = "! "
+UNUSABLE = "! "
+"""Begins what stands for a file that cannot be used."""
 
 
 def mark_executable(fingerprint: Fingerprint) -> str:
@@ -28,12 +29,12 @@ def mark_executable(fingerprint: Fingerprint) -> str:
 
 def unusable(why: str) -> Fingerprint:
     """Return what stands for a file that is there and cannot be used, in the place of its fingerprint."""
-    return _UNUSABLE + why
+    return UNUSABLE + why
 
 
 def trouble(fingerprint: Fingerprint) -> str:
     """Return why a file cannot be used; nothing for one that can, or that is not there."""
-    return fingerprint[len(_UNUSABLE) :] if fingerprint[:2] == _UNUSABLE else ""
+    return fingerprint[len(UNUSABLE) :] if fingerprint[:2] == UNUSABLE else ""
 
 
 EMPTY = xxhash.xxh3_128_hexdigest(b"")
@@ -204,6 +205,27 @@ class FileCache:
         except OSError:
             return True
         return now != before or (path not in self.known and self.again(path) != fingerprint)
+
+    def which_moved(self, before: Mapping[str, bytes], fingerprints: Mapping[str, Fingerprint]) -> list[str]:
+        """Return those of the observed files that were written since; see `moved`.
+
+        Args:
+            before: path -> the signature that it had.
+            fingerprints: path -> its fingerprint then.
+        """
+        known, root, stat, pack = self.known, self.root, os.stat, _pack
+        found = []
+        for path, sig in before.items():
+            if path in known:
+                try:
+                    st = stat(path if path[:1] == "/" else root + path)
+                    if sig == pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev):
+                        continue
+                except (OSError, struct.error):  # it is gone, or its number is large: the slow way tells
+                    pass
+            if self.moved(path, sig, fingerprints[path]):
+                found.append(path)
+        return found
 
     def put(self, path: str, fingerprint: Fingerprint, st: os.stat_result | None, *, executable: bool = False) -> None:
         """Note what a file that we wrote contains; `st` is None where its signature cannot be cached."""

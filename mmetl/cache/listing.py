@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
 from mmetl.cache.layout import STATE_DIR
 from mmetl.errors import TaskError
-from mmetl.utils.text import shown, why_not
+from mmetl.utils.text import is_utf8, shown, why_not
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -45,7 +47,14 @@ def list_files(root: str, pattern: str) -> tuple[str, ...]:
     found: list[str] = []
     bounds = _Bounds(base, os.path.realpath(root), os.path.realpath(os.path.join(root, STATE_DIR)))
     _walk(bounds, start, os.path.realpath(os.path.join(base, start)), parts[fixed:], found, ())
-    return tuple(sorted(set(found), key=os.fsencode))
+    return tuple(by_bytes(set(found)))
+
+
+def by_bytes(paths: Iterable[str]) -> list[str]:
+    """Return paths sorted by their bytes: in UTF-8 that is the order of code points, which is faster to find."""
+    listed = list(paths)
+    encoded = sys.getfilesystemencoding() == "utf-8" and is_utf8("\n".join(listed))
+    return sorted(listed, key=None if encoded else os.fsencode)
 
 
 def matches(path: str, pattern: str) -> bool:

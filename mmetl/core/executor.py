@@ -259,7 +259,7 @@ class Executor:
                 return restored
         code = self._code(plan)
         made = self._compute(plan, node, facts, detail, log, again=again)
-        changed = [p for p, sig in before.items() if facts.files.moved(p, sig, inputs[p])]
+        changed = facts.files.which_moved(before, inputs)
         changed += [g for g, files in listed.items() if listing_now(node, facts, g) != files]
         changed += [p for p in node.optional if p in inputs and facts.files.again(p) != inputs[p]]
         if detail.functions or detail.imports:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmetl.cache.arrow_types import columns_of
-from mmetl.cache.buckets import bucket_count, bucket_of
+from mmetl.cache.buckets import bucket_count, buckets_of_texts
 from mmetl.cache.fingerprints import combine
 from mmetl.cache.tables import write_table
 from mmetl.contracts.items import Basis, ItemIndex, Unit
@@ -27,7 +27,7 @@ def keep_listing(
 
     Args:
         job: the running task.
-        listed: what decides each row; sorted by the key.
+        listed: what decides each row; sorted by the key, which is a text.
         size_bytes: of all items together: it decides how many buckets there are.
         schema: of the rows that are kept.
         complete: makes rows of the schema of some of the listed ones; called for buckets that changed only.
@@ -78,8 +78,7 @@ class _Compared(NamedTuple):
 def _compare(job: Job, listed: pa.Table, size_bytes: int, schema: pa.Schema) -> _Compared:
     previous = job.previous if job.previous and job.previous.kind == "table" else None
     count = bucket_count(size_bytes, previous.buckets if previous else None)
-    keys = listed.column(0).to_pylist()
-    of = np.array([bucket_of([key], count) for key in keys], np.int64)
+    of = np.array(buckets_of_texts(listed.column(0).to_pylist(), count), np.int64)
     order = np.argsort(of, kind="stable")
     rows, of = listed.take(pa.array(order)), of[order]
     basis = Basis(job.earlier.recipe if job.earlier else "", combine([str(schema)]))

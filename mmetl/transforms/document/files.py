@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -70,13 +69,13 @@ class Files:
         """Return the files as they were observed, sorted by path, and their bytes together."""
         import pyarrow as pa
 
-        from mmetl.cache.listing import matches
+        from mmetl.cache.listing import by_bytes, matches
 
         if job.key and tuple(job.key) != ("path",):
             raise TaskError("`key` is not 'path'", help="leave it out: a file is named by its path")
         excluded = job.params.exclude
-        found = {f.path: f for f in job.observed() if not any(matches(f.path, e) for e in excluded)}
-        files = [found[p] for p in sorted(found, key=os.fsencode)]
+        found = {f.path: f for f in job.observed() if not (excluded and any(matches(f.path, e) for e in excluded))}
+        files = [found[p] for p in by_bytes(found)]
         listed_rows = pa.table(
             {
                 "path": pa.array([f.path for f in files], pa.string()),
