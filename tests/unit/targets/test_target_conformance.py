@@ -286,12 +286,12 @@ def test_killed_while_it_writes(library):
 
 def test_most_of_many_rows_change_and_are_counted_as_they_are(library):
     """An index of which more than half changes is made anew; what is told and what it holds is the same."""
-    library.texts = {n: text_of(n) for n in range(1100)}
+    library.texts = {n: text_of(n) for n in range(1800)}
     library.save()
     library.run()
-    library.texts |= {n: text_of(n, "other") for n in range(700)}
+    library.texts |= {n: text_of(n, "other") for n in range(1200)}
     library.texts[2000] = text_of(2000)
-    del library.texts[1000]
+    del library.texts[1500]
     library.save()
-    assert library.run()["items"] == {"added": 1, "changed": 700, "removed": 1, "unchanged": 399}
+    assert library.run()["items"] == {"added": 1, "changed": 1200, "removed": 1, "unchanged": 599}
     library.check()
