@@ -40,9 +40,12 @@ def write_stamp(folder: Path, now: Applied) -> None:
 def drop_folder(folder: Path) -> None:
     """Remove a target's folder. Raises TaskError if what is there was not written by mmETL."""
     refuse_foreign(folder)
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    mark_begun(folder)
+    mark_begun(folder)  # first: a kill before the last file is gone must leave a folder that is known for ours
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != BEGUN:
+            entry.unlink()
 
 
 def refuse_foreign(folder: Path) -> None:
