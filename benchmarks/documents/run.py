@@ -1,122 +1,49 @@
-"""Texts to chunks to vectors, step by step, beside the floor scripts that do the same by hand. See ../README.md.
+"""Texts to chunks to vectors to an index, step by step: mmETL, the floor scripts and CocoIndex in turn. See ../README.md.
 
-    python benchmarks/documents/run.py --data FOLDER --bench FOLDER [--peers plain,memo --python BIN] [--work FOLDER]
+    python benchmarks/documents/run.py --data FOLDER --bench FOLDER --python BIN [--engines NAMES] [--steps NAMES]
 
---data: a folder of .md, .rst or .html files. --bench: the folder of `mmcommon.py`, `plain.py` and `memo.py`.
---python: an interpreter that has what the floor scripts need (wordllama, lancedb, pyarrow, xxhash).
+--data: a folder of .md, .rst or .html files. --bench: the folder of `mmcommon.py`, `plain.py`, `memo.py` and `coco.py`.
+--python: an interpreter that has what the scripts need (wordllama, lancedb, pyarrow, xxhash; cocoindex for `coco`).
 
-After each step all rows of mmETL, vectors too, are compared with a build from scratch. Nothing is timed by a test.
+After each step every row of every engine, vectors too, is compared with what the documents come to when they are read, split and
+embedded by nobody's engine (reference.py). CPU seconds are those of the whole process; of steps that are repeated, the median.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
-import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-HERE = Path(__file__).parent
-MMETL = [str(Path(sys.executable).with_name("mmetl"))]
-MB = 1024
+from engines import HERE, Engine, Used, wrong
+
 KILLED_AT = 0.5  # of all texts
+COPIES = 4
 
 
-@dataclass
-class Used:
-    """What one command cost. `embedded` counts texts."""
+class Step(NamedTuple):
+    """What is changed before a run.
 
-    cpu: float
-    seconds: float
-    peak_mb: float
-    embedded: int
-
-
-def measured(argv: Sequence[str], cwd: Path, counts: Path) -> Used:
-    """Run a command to its end."""
-    counts.unlink(missing_ok=True)
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        argv, cwd=cwd, env={**os.environ, "MM_COUNT": str(counts)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(argv)}: {said.decode()}")
-    return Used(used.ru_utime + used.ru_stime, time.perf_counter() - started, used.ru_maxrss / MB, embedded(counts))
-
-
-def embedded(counts: Path) -> int:
-    """Return how many texts were embedded."""
-    lines = counts.read_text().splitlines() if counts.exists() else []
-    return sum(int(line.split()[1]) for line in lines if line.startswith("embed"))
-
-
-class Bench:
-    """The project, and the same documents from scratch."""
-
-    def __init__(self, work: Path, data: Path, bench: Path) -> None:
-        shutil.rmtree(work, ignore_errors=True)
-        self.root, self.counts = work / "project", work / "counts.txt"
-        self.docs = self.root / "docs"
-        shutil.copytree(data, self.docs)
-        for file in (bench / "mmcommon.py", HERE / "steps.py", HERE / "pipeline.yaml"):
-            shutil.copy(file, self.root)
-        self.scratch = work / "scratch"
-        self.chosen = random.Random(0)
-
-    def files(self) -> list[Path]:
-        """Return the documents, sorted."""
-        return sorted(p for p in self.docs.rglob("*") if p.suffix in {".md", ".rst", ".html"})
-
-    def some(self, number: int) -> list[Path]:
-        """Choose documents."""
-        return self.chosen.sample(self.files(), number)
-
-    def edit(self, file: str, old: str, new: str) -> None:
-        """Change a text of the project."""
-        path = self.root / file
-        text = path.read_text()
-        assert old in text, (file, old)
-        path.write_text(text.replace(old, new))
-
-    def wrong_rows(self) -> int:
-        """Return how many rows differ from those of a build from scratch."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        shutil.copytree(self.root, self.scratch, ignore=shutil.ignore_patterns(".mmetl", "__pycache__"))
-        measured([*MMETL, "run"], self.scratch, self.counts)
-        return compared(self.root, self.scratch)[0]
-
-
-def compared(ours: Path, theirs: Path) -> tuple[int, int]:
-    """Return how many rows of two projects differ, and how many texts the second has.
-
-    Another process does it: what is measured here would else begin with the memory that the rows took.
+    Attributes:
+        change: called with an engine, and with a generator of random numbers that is the same for all engines.
+        often: whether it is repeated.
+        size: of a chunk afterwards.
+        factor: what the vectors are multiplied by afterwards.
     """
-    done = subprocess.run(
-        [sys.executable, __file__, "--compare", str(ours), str(theirs)], capture_output=True, text=True, check=True
-    )
-    wrong, texts = done.stdout.split()
-    return int(wrong), int(texts)
 
-
-def rows(root: Path) -> set[tuple[object, ...]]:
-    """Return all rows of the last task, vectors as bytes."""
-    import numpy as np
-
-    from mmetl import Project
-
-    table = Project.open(root).artifact("vectors").to_arrow()
-    vectors = np.asarray(table.column("vector").combine_chunks().flatten()).reshape(table.num_rows, -1)
-    others = table.drop_columns(["vector"]).to_pylist()
-    return {(*map(str, row.values()), vector.tobytes()) for row, vector in zip(others, vectors, strict=True)}
+    change: Callable[[Engine, random.Random], object]
+    often: bool = False
+    size: int = 1000
+    factor: float = 1.0
 
 
 def append(paths: Sequence[Path], text: str = "\nEdited.\n") -> None:
@@ -125,126 +52,185 @@ def append(paths: Sequence[Path], text: str = "\nEdited.\n") -> None:
         path.write_bytes(path.read_bytes() + text.encode())
 
 
-def insert_above(path: Path) -> None:
-    """Put a paragraph at the top of a document."""
-    path.write_bytes(b"A paragraph that nobody has read yet.\n\n" + path.read_bytes())
+def some(engine: Engine, chosen: random.Random, share: float = 0.0) -> list[Path]:
+    """Choose one document, or a share of them."""
+    files = engine.files()
+    return chosen.sample(files, max(1, int(len(files) * share)))
 
 
-def delete(paths: Sequence[Path]) -> None:
-    """Remove documents."""
-    for path in paths:
-        path.unlink()
-
-
-def longest(bench: Bench) -> Path:
-    """Return the longest document."""
-    return max(bench.files(), key=lambda p: p.stat().st_size)
-
-
-def more(bench: Bench) -> None:
-    """Make five times as many documents: the buckets are cut anew."""
-    for path in bench.files():
-        for copy in range(4):
-            name = path.with_name(f"{path.stem}-copy{copy}{path.suffix}")
-            name.write_bytes(path.read_bytes() + f"\nCopy {copy}.\n".encode())
-
-
-def fewer(bench: Bench) -> None:
-    """Remove them again."""
-    delete([path for path in bench.files() if "-copy" in path.stem])
-
-
-def steps(bench: Bench) -> Mapping[str, Callable[[], object]]:
-    """Return what is changed before each run."""
-    one_percent = max(1, len(bench.files()) // 100)
-    return {
-        "full": lambda: None,
-        "no-op": lambda: None,
-        "touch all": lambda: [os.utime(p) for p in bench.files()],
-        "edit 1": lambda: append(bench.some(1)),
-        "edit 1 %": lambda: append(bench.some(one_percent)),
-        "add 1": lambda: (bench.docs / "new.md").write_text("# New\n\nA document that was not there.\n"),
-        "delete 1": lambda: delete(bench.some(1)),
-        "rename 1": lambda: (p := bench.some(1)[0]).rename(p.with_name(f"renamed-{p.name}")),
-        "paragraph on top": lambda: insert_above(longest(bench)),
-        "chunk size changed": lambda: bench.edit("pipeline.yaml", "size: 1000", "size: 800"),
-        "changed back": lambda: bench.edit("pipeline.yaml", "size: 800", "size: 1000"),
-        "comment in the code": lambda: bench.edit(
-            "steps.py", "    return scaled", "    # as they are\n    return scaled"
-        ),
-        "constant changed": lambda: bench.edit("steps.py", "SCALE = 1.0", "SCALE = 2.0"),
-        "helper changed": lambda: bench.edit("steps.py", "return vectors * SCALE", "return vectors * SCALE / 2"),
-        "body changed": lambda: bench.edit("steps.py", "scaled(mmcommon", "-scaled(mmcommon"),
-        "growth": lambda: more(bench),
-        "shrinkage": lambda: fewer(bench),
-    }
-
-
-def killed(bench: Bench) -> tuple[int, int, int]:
-    """Kill a full run at half; return texts embedded before, after, and needed in all."""
-    shutil.rmtree(bench.root / ".mmetl", ignore_errors=True)
-    bench.counts.unlink(missing_ok=True)
-    _, needed = compared(bench.scratch, bench.scratch)
-    process = subprocess.Popen(
-        [*MMETL, "run"], cwd=bench.root, env={**os.environ, "MM_COUNT": str(bench.counts)}, stderr=subprocess.DEVNULL
+def add(engine: Engine, chosen: random.Random) -> None:
+    """Write a document that was not there."""
+    (engine.docs / f"new-{chosen.random()}.md").write_text(
+        f"# New\n\nA document that was not there. {chosen.random()}\n"
     )
-    while embedded(bench.counts) < needed * KILLED_AT and process.poll() is None:
+
+
+def delete(engine: Engine, chosen: random.Random) -> None:
+    """Remove a document."""
+    some(engine, chosen)[0].unlink()
+
+
+def rename(engine: Engine, chosen: random.Random) -> None:
+    """Give a document another name."""
+    path = some(engine, chosen)[0]
+    path.rename(path.with_name(f"renamed-{path.name}"))
+
+
+def more(engine: Engine, _: random.Random) -> None:
+    """Make five times as many documents: the buckets are cut anew."""
+    for path in engine.files():
+        for copy in range(COPIES):
+            other = path.with_name(f"{path.stem}-copy{copy}{path.suffix}")
+            other.write_bytes(path.read_bytes() + f"\nCopy {copy}.\n".encode())
+
+
+def fewer(engine: Engine, _: random.Random) -> None:
+    """Remove them again."""
+    for path in engine.files():
+        if "-copy" in path.stem:
+            path.unlink()
+
+
+def nothing(_engine: Engine, _chosen: random.Random) -> None:
+    """Change nothing."""
+
+
+SCALED = "return vectors * SCALE"
+STEPS = {
+    "full": Step(lambda engine, _: engine.start_over(), often=True),
+    "no-op": Step(nothing, often=True),
+    "touch all": Step(lambda engine, _: [os.utime(p) for p in engine.files()], often=True),
+    "edit 1": Step(lambda engine, chosen: append(some(engine, chosen)), often=True),
+    "edit 1 %": Step(lambda engine, chosen: append(some(engine, chosen, 0.01)), often=True),
+    "add 1": Step(add, often=True),
+    "delete 1": Step(delete, often=True),
+    "rename 1": Step(rename, often=True),
+    "chunk size changed": Step(lambda engine, _: engine.resize(1000, 800), size=800),
+    "changed back": Step(lambda engine, _: engine.resize(800, 1000)),
+    "comment in the code": Step(lambda engine, _: engine.edit("mmcommon.py", SCALED, f"# As they are.\n    {SCALED}")),
+    "constant changed": Step(lambda engine, _: engine.edit("mmcommon.py", "SCALE = 1.0", "SCALE = 2.0"), factor=2.0),
+    "helper changed": Step(lambda engine, _: engine.edit("mmcommon.py", SCALED, f"{SCALED} / 2")),
+    "body changed": Step(lambda engine, _: engine.reembed(), factor=-1.0),
+    "growth": Step(more, factor=-1.0),
+    "shrinkage": Step(fewer, factor=-1.0),
+}
+
+
+class Reference:
+    """A process that tells what a store ought to hold."""
+
+    def __init__(self, work: Path, bench: Path) -> None:
+        self._out = work / "expected.txt"
+        paths = os.pathsep.join([str(bench), str(HERE)])
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "reference.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+
+    def rows(self, docs: Path, step: Step) -> tuple[set[str], int]:
+        """Return the rows of a folder as lines, and how many different texts they have."""
+        assert self._process.stdin
+        assert self._process.stdout
+        asked = {"docs": str(docs), "size": step.size, "factor": step.factor, "out": str(self._out)}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        texts = json.loads(self._process.stdout.readline())["texts"]
+        return set(self._out.read_text().splitlines()), texts
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def show(engine: str, step: str, used: Sequence[Used], wrong_rows: str) -> None:
+    """Print a line of the table: medians, and how many texts were embedded each time."""
+    cpu, wall = (statistics.median(u[i] for u in used) for i in (0, 1))
+    peak = max(u.peak_mb for u in used)
+    embedded = "/".join(f"{n:,}" for n in sorted({u.embedded for u in used}))
+    print(f"| {engine} | {step} | {cpu:.2f} | {wall:.1f} | {peak:.0f} | {embedded} | {wrong_rows} |", flush=True)
+
+
+def do(name: str, engines: Sequence[Engine], reference: Reference, rounds: int) -> None:
+    """Do a step with each engine in turn, and compare all rows."""
+    step = STEPS[name]
+    used: dict[str, list[Used]] = {e.name: [] for e in engines}
+    differ = dict.fromkeys(used, 0)
+    turns = rounds if step.often else 1
+    for turn in range(turns):
+        for engine in engines:
+            if engine.name == "plain" and name != "full":
+                continue
+            step.change(engine, random.Random(f"{name} {turn}"))
+            more = ("--allow-shrink", "files") if engine.kind == "mmetl" and name == "shrinkage" else ()
+            used[engine.name].append(engine.update(*more))
+            if turn == turns - 1:
+                differ[engine.name] = wrong(engine.rows(), reference.rows(engine.docs, step)[0])
+    for engine in engines:
+        if used[engine.name]:
+            show(engine.name, name, used[engine.name], f"{differ[engine.name]:,}")
+
+
+def kill(engine: Engine, reference: Reference) -> None:
+    """Kill a full run when half of the texts are embedded, run again, and compare."""
+    last = STEPS["shrinkage"]
+    expected, needed = reference.rows(engine.docs, last)
+    if engine.kind != "mmetl":
+        needed = len(expected)
+    engine.start_over()
+    engine.counts.unlink(missing_ok=True)
+    process = engine.begin()
+    while engine.embedded() < needed * KILLED_AT and process.poll() is None:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    before = embedded(bench.counts)
-    return before, measured([*MMETL, "run"], bench.root, bench.counts).embedded, needed
-
-
-def floor(peer: str, python: str, bench_folder: Path, data: Path, work: Path) -> None:
-    """Measure a floor script on the steps that it knows."""
-    docs, state, counts = work / f"{peer}-docs", work / f"{peer}-state", work / "counts.txt"
-    for folder in (docs, state):
-        shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(data, docs)
-    state.mkdir()
-    files = sorted(p for p in docs.rglob("*") if p.suffix in {".md", ".rst", ".html"})
-    chosen = random.Random(0)
-    changes: dict[str, Callable[[], object]] = {
-        "full": lambda: None,
-        "no-op": lambda: None,
-        "touch all": lambda: [os.utime(p) for p in files],
-        "edit 1": lambda: append(chosen.sample(files, 1)),
-        "edit 1 %": lambda: append(chosen.sample(files, max(1, len(files) // 100))),
-    }
-    for name in ("full",) if peer == "plain" else changes:
-        changes[name]()
-        used = measured([python, str(bench_folder / f"{peer}.py"), str(docs), str(state)], bench_folder, counts)
-        print(f"| {peer} | {name} | {used.cpu:.2f} | {used.peak_mb:.0f} | {used.embedded:,} | |", flush=True)
+    before = engine.embedded()
+    again = engine.update()
+    twice = (before + again.embedded - needed) / needed
+    told = f"{before:,} before, {again.embedded:,} after, of {needed:,}: {twice:.1%} twice"
+    print(
+        f"| {engine.name} | kill -9 at half | {again.cpu:.2f} | | | {told} | {wrong(engine.rows(), expected):,} |",
+        flush=True,
+    )
 
 
 def main() -> None:
-    """Run all steps."""
+    """Do all steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--bench", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("benchmarks/work/documents"))
-    parser.add_argument("--peers", default="")
-    parser.add_argument("--python", default=sys.executable)
-    if sys.argv[1:2] == ["--compare"]:
-        ours, theirs = (rows(Path(folder)) for folder in sys.argv[2:])
-        print(len(ours ^ theirs), len({row[2] for row in theirs}))
-        return
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="[ENGINE=]BIN", help="of all scripts, or of one"
+    )
+    parser.add_argument("--engines", default="mmetl-light,mmetl-text,mmetl-lancedb,plain,memo")
+    parser.add_argument("--steps", default=",".join([*STEPS, "kill -9 at half"]))
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    bench = Bench(given.work.resolve(), given.data, given.bench)
-    print("| engine | step | CPU s | peak MB | embedded | wrong rows |\n|---|---|---|---|---|---|")
-    for name, change in steps(bench).items():
-        change()
-        used = measured([*MMETL, "run", "--allow-shrink", "files"], bench.root, bench.counts)
-        print(
-            f"| mmetl | {name} | {used.cpu:.2f} | {used.peak_mb:.0f} | {used.embedded:,} | {bench.wrong_rows()} |",
-            flush=True,
-        )
-    before, after, needed = killed(bench)
-    again = f"{after:,} after {before:,} of {needed:,}"
-    print(f"| mmetl | kill -9 at half, run again | | | {again} | {bench.wrong_rows()} |", flush=True)
-    for peer in filter(None, given.peers.split(",")):
-        floor(peer, given.python, given.bench, given.data, given.work.resolve())
+    pythons = dict(p.split("=", 1) if "=" in p else ("", p) for p in given.python)
+    work, bench = given.work.resolve(), given.bench.resolve()
+    engines = []
+    for name in given.engines.split(","):
+        engine = Engine(name, work, bench, pythons.get(name, pythons.get("", sys.executable)))
+        subprocess.run(["cp", "-r", str(given.data), str(engine.docs)], check=True)
+        engines.append(engine)
+    reference = Reference(work, bench)
+    print(
+        "| engine | step | CPU s | wall s | peak MB | embedded | wrong rows |\n|---|---|---|---|---|---|---|",
+        flush=True,
+    )
+    for name in given.steps.split(","):
+        if name in STEPS:
+            do(name, engines, reference, given.rounds)
+        else:
+            for engine in engines:
+                if engine.name != "plain":
+                    kill(engine, reference)
+    reference.close()
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ from pydantic import BaseModel
 
 from mmetl import Items, register_transform
 
-SCALE = 1.0
-
 
 class Split(BaseModel):
     """Params of the splitter."""
@@ -39,11 +37,6 @@ def chunk(batch: pa.RecordBatch, params: Split) -> pa.Table:
     )
 
 
-def scaled(vectors):
-    """Return vectors as they are stored."""
-    return vectors * SCALE
-
-
 def embed(texts):
     """Return the vectors of texts."""
-    return scaled(mmcommon.raw_embed(texts))
+    return mmcommon.scaled(mmcommon.raw_embed(texts))  # EMBED
