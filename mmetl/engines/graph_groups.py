@@ -81,6 +81,10 @@ def _own_rows(group: Group, rows: pa.Table) -> pa.Table:
     return rows.select([*own, *(n for n in rows.column_names if n not in OWN and n != "_id")])
 
 
+Declared = Mapping[Group, Mapping[str, pa.DataType]]
+"""Groups that are there even without rows, with properties that their label or type has even where all are null."""
+
+
 # --- how many there are
 
 
@@ -91,14 +95,18 @@ class Catalogue:
 
     Attributes:
         counts: group -> property -> rows that have it; "" counts the rows.
+        declared: what is there in any case.
     """
 
-    def __init__(self, counts: Mapping[Group, Mapping[str, int]] | None = None) -> None:
+    def __init__(
+        self, counts: Mapping[Group, Mapping[str, int]] | None = None, declared: Declared | None = None
+    ) -> None:
+        self.declared = declared or {}
         self.counts = {group: Counter(dict(numbers)) for group, numbers in (counts or {}).items()}
 
     def changed(self, old: Groups, new: Groups) -> Catalogue:
         """Return what it is without some rows and with others."""
-        after = Catalogue(self.counts)
+        after = Catalogue(self.counts, self.declared)
         for groups, sign in ((old, -1), (new, 1)):
             for group, rows in groups.items():
                 numbers = after.counts.setdefault(group, Counter())
@@ -110,22 +118,25 @@ class Catalogue:
         return after
 
     def properties(self, label: str) -> frozenset[str]:
-        """Return the properties that nodes of a label, or edges of a type, have anywhere."""
-        return frozenset(p for group, n in self.counts.items() if group.label == label for p in n if p and n[p])
+        """Return the properties that nodes of a label, or edges of a type, have anywhere, or are said to have."""
+        had = {p for group, n in self.counts.items() if group.label == label for p in n if p and n[p]}
+        said = {p for group, kinds in self.declared.items() if group.label == label for p in kinds}
+        return frozenset(had | said)
 
     @property
     def shape(self) -> dict[Group, frozenset[str]]:
-        """Which groups there are, and their properties: what a database has to have tables for."""
-        return {group: self.properties(group.label) for group in self.counts}
+        """Which groups there are, nodes first, and their properties: what a database has to have tables for."""
+        groups = sorted({*self.counts, *self.declared}, key=lambda group: (group.is_edge, group))
+        return {group: self.properties(group.label) for group in groups}
 
     def to_json(self) -> str:
         """Return it as text."""
         return json.dumps([[list(group), dict(numbers)] for group, numbers in sorted(self.counts.items())])
 
     @staticmethod
-    def from_json(text: str) -> Catalogue:
-        """Return what `to_json` wrote."""
-        return Catalogue({Group(*group): numbers for group, numbers in json.loads(text)})
+    def from_json(text: str, declared: Declared | None = None) -> Catalogue:
+        """Return what `to_json` wrote: what is there, without what was declared."""
+        return Catalogue({Group(*group): numbers for group, numbers in json.loads(text)}, declared)
 
 
 # --- what may be wrong

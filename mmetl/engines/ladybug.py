@@ -24,7 +24,15 @@ import pyarrow.compute as pc
 from mmetl.contracts.graph import NAME
 from mmetl.contracts.target import Applied, Difference
 from mmetl.engines.cypher import Ends, Rows, change_nodes, create_edges, create_nodes, delete_edges, delete_nodes
-from mmetl.engines.graph_groups import Catalogue, Group, Groups, grouped, refuse_clashing_names, refuse_dangling
+from mmetl.engines.graph_groups import (
+    Catalogue,
+    Declared,
+    Group,
+    Groups,
+    grouped,
+    refuse_clashing_names,
+    refuse_dangling,
+)
 from mmetl.engines.ladybug_answers import LadybugAnswer, explain
 from mmetl.engines.ladybug_schema import (
     WITH_ZONE,
@@ -72,6 +80,7 @@ class LadybugGraph:
         threads: how many the engine may use.
         memory: bytes that it may use; None: as much as it thinks fit.
         on_cancel: registers what interrupts it.
+        declared: what it has tables for in any case.
     """
 
     engine = "ladybug"
@@ -83,8 +92,9 @@ class LadybugGraph:
         threads: int = 1,
         memory: int | None = None,
         on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None,
+        declared: Declared | None = None,
     ) -> None:
-        self.folder = folder
+        self.folder, self._declared = folder, declared or {}
         self._threads, self._memory, self._on_cancel = threads, memory, on_cancel
         self._stopped = threading.Event()
 
@@ -165,7 +175,7 @@ class LadybugGraph:
     def _names(self) -> set[str]:
         """Return the labels, types and properties that there are."""
         catalogue = Catalogue.from_json((self.folder / CATALOGUE).read_text(encoding="utf-8"))
-        return {group.label for group in catalogue.counts} | {
+        return {group.label for group in catalogue.shape} | {
             p for properties in catalogue.shape.values() for p in properties
         }
 
@@ -173,9 +183,9 @@ class LadybugGraph:
 
     def _make(self, groups: Groups) -> Catalogue:
         """Make the database aside, then put it in the place of the one that is there."""
-        refuse_clashing_names(groups)
+        catalogue = Catalogue(declared=self._declared).changed({}, groups)
+        refuse_clashing_names(catalogue.shape)
         refuse_dangling(groups)
-        catalogue = Catalogue().changed({}, groups)
         mark_begun(self.folder)
         self._remove(lambda name: name.startswith(ASIDE))
         try:
@@ -204,7 +214,7 @@ class LadybugGraph:
 
     def _change(self, difference: Difference) -> Catalogue:
         """Take a difference over in one transaction. Raises AnewError where tables would have to change, or anything is odd."""
-        before = Catalogue.from_json((self.folder / CATALOGUE).read_text(encoding="utf-8"))
+        before = Catalogue.from_json((self.folder / CATALOGUE).read_text(encoding="utf-8"), self._declared)
         new, old = grouped(difference.rows), grouped(difference.old)
         after = before.changed(old, new)
         if after.shape != before.shape:
@@ -278,19 +288,21 @@ class _Changes:
 
 
 def _create_tables(connection: Any, catalogue: Catalogue, groups: Groups) -> None:
-    pairs: dict[str, list[Group]] = {}
-    for group, rows in groups.items():
+    kinds = {f.name: f.type for rows in groups.values() for f in rows.schema}
+    kinds |= {name: kind for said in catalogue.declared.values() for name, kind in said.items()}
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    for group, properties in catalogue.shape.items():
         if group.is_edge:
-            pairs.setdefault(group.label, []).append(group)
+            pairs.setdefault(group.label, []).append((group.source, group.target))
         else:
-            connection.execute(create_node_table(group.label, _types(catalogue, group, rows)))
-    for label, alike in pairs.items():
-        types = _types(catalogue, alike[0], groups[alike[0]])
-        connection.execute(create_edge_table(label, [(g.source, g.target) for g in alike], types))
+            connection.execute(create_node_table(group.label, _types(kinds, properties)))
+    for label, ends in pairs.items():
+        connection.execute(create_edge_table(label, ends, _types(kinds, catalogue.properties(label))))
 
 
-def _types(catalogue: Catalogue, group: Group, rows: pa.Table) -> dict[str, str]:
-    return {name: type_of(rows.schema.field(name).type, name) for name in _held(catalogue, group, rows)}
+def _types(kinds: Mapping[str, pa.DataType], properties: frozenset[str]) -> dict[str, str]:
+    """Return the types of properties, in the order of the graph's columns."""
+    return {name: type_of(kind, name) for name, kind in kinds.items() if name in properties}
 
 
 def _held(catalogue: Catalogue, group: Group, rows: pa.Table) -> list[str]:

@@ -33,7 +33,7 @@ def open_graph(params: LoadParams, root: Path, **limits: Any) -> GraphStore:
     Args:
         params: of the task.
         root: the project's folder.
-        limits: threads, memory and on_cancel, as in `LadybugGraph`.
+        limits: threads, memory, on_cancel and declared, as in `LadybugGraph`.
     """
     from mmetl.engines.ladybug import LadybugGraph
 
@@ -73,15 +73,20 @@ class Load:
         frugal()
         require("graph", "pyarrow", "ladybug")
         from mmetl.items.keeping import keep_equal, keyed_input
+        from mmetl.transforms.graph.declared import declared_by
         from mmetl.utils.memory import memory_bytes
 
         table = keyed_input(job, "nodes and edges")
         manifest, params = table.manifest, job.params
         refuse_others(table)
         memory = memory_bytes(job.memory_limit) if job.memory_limit else None
-        target = open_graph(params, job.root, threads=job.threads, memory=memory, on_cancel=job.on_cancel)
+        declared = declared_by(job, manifest.columns)
+        target = open_graph(
+            params, job.root, threads=job.threads, memory=memory, on_cancel=job.on_cancel, declared=declared
+        )
         columns = [c.name for c in manifest.columns if c.name not in manifest.key]
-        return keep_equal(job, target, table, columns, [params.model_dump(), self.version], named=False)
+        said = sorted([*group, *sorted(properties)] for group, properties in declared.items())
+        return keep_equal(job, target, table, columns, [params.model_dump(), self.version, said], named=False)
 
 
 LOAD = Load()

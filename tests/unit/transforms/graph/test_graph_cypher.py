@@ -194,3 +194,37 @@ def test_a_query_is_tested_with_given_rows(library: Project) -> None:
     )
     done = library.fast("test")
     assert done.code == 0, done.out + done.err
+
+
+def test_what_graph_build_declares_can_be_named_before_it_is_there(library: Project) -> None:
+    """A label without nodes, a type without edges, a property that is null everywhere: no rows, and no error."""
+    library.write("books.csv", "isbn,title,year,prize\n1,Emma,1815,\n2,Persuasion,1817,\n3,Middlemarch,1871,\n")
+    ask(library, "MATCH (p:Prize)<-[:WON]-(b:Book) RETURN p._key AS p, b.prize AS won, b.title AS t")
+    library.edit("pipeline.yaml", "properties: [title, year]}", "properties: [title, year, prize]}")
+    library.edit(
+        "pipeline.yaml",
+        "        - {label: Author",
+        "        - {label: Prize, from: prizes, key: prize}\n        - {label: Author",
+    )
+    library.edit(
+        "pipeline.yaml",
+        "      edges:\n",
+        "      edges:\n        - {type: WON, from: prizes, source: {label: Book, key: isbn}, target: {label: Prize, key: prize}}\n",
+    )
+    library.edit(
+        "pipeline.yaml",
+        "  kg:\n",
+        "  prizes: {transform: tabular.sql, params: {sql: 'select isbn, prize::varchar as prize from books where prize is not null'}}\n  kg:\n",
+    )
+    library.edit("pipeline.yaml", "{path: books.csv}", "{path: books.csv, types: {prize: varchar}}")
+    assert library.fast("run").code == 0
+    assert rows(library) == []
+    library.edit("books.csv", "Emma,1815,", "Emma,1815,Booker")
+    done = library.fast("run")
+    assert done.code == 0, done.err
+    assert rows(library) == [{"p": "Booker", "won": "Booker", "t": "Emma"}]
+    logs = "".join(p.read_text() for p in (library.root / ".mmetl" / "logs").glob("*/p.graph.log"))
+    assert "made anew" not in logs
+    library.edit("books.csv", "Emma,1815,Booker", "Emma,1815,")
+    library.fast("run")
+    assert rows(library) == []
