@@ -5,7 +5,7 @@
 --data: a folder of .md, .rst or .html files. --bench: the folder of `mmcommon.py`, `plain.py`, `memo.py` and `coco.py`.
 --python: an interpreter that has what the scripts need (wordllama, lancedb, pyarrow, xxhash; cocoindex for `coco`).
 
-After each step every row of every engine, vectors too, is compared with what the documents come to when they are read, split and
+Steps that change the code build on one another: `helper changed` supposes `constant changed`. After each step every row of every engine, vectors too, is compared with what the documents come to when they are read, split and
 embedded by nobody's engine (reference.py). CPU seconds are those of the whole process; of steps that are repeated, the median.
 """
 
@@ -175,9 +175,8 @@ def do(name: str, engines: Sequence[Engine], reference: Reference, rounds: int) 
             show(engine.name, name, used[engine.name], f"{differ[engine.name]:,}")
 
 
-def kill(engine: Engine, reference: Reference) -> None:
-    """Kill a full run when half of the texts are embedded, run again, and compare."""
-    last = STEPS["shrinkage"]
+def kill(engine: Engine, reference: Reference, last: Step) -> None:
+    """Kill a full run when half of the texts are embedded, run again, and compare. `last` is the step before."""
     expected, needed = reference.rows(engine.docs, last)
     if engine.kind != "mmetl":
         needed = len(expected)
@@ -223,13 +222,15 @@ def main() -> None:
         "| engine | step | CPU s | wall s | peak MB | embedded | wrong rows |\n|---|---|---|---|---|---|---|",
         flush=True,
     )
+    last = Step(nothing)
     for name in given.steps.split(","):
         if name in STEPS:
+            last = STEPS[name]
             do(name, engines, reference, given.rounds)
         else:
             for engine in engines:
                 if engine.name != "plain":
-                    kill(engine, reference)
+                    kill(engine, reference, last)
     reference.close()
 
 
