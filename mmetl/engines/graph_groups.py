@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,6 +16,9 @@ from mmetl.contracts.graph import KIND, LABEL, NAME, OWN, SOURCE, SOURCE_LABEL, 
 from mmetl.errors import TaskError
 
 SHOWN = 5  # edges that a message names
+
+RUNS = 64
+"""In a table of more runs of equal labels the rows are sorted first: slices without end would cost more than that."""
 
 
 class Group(NamedTuple):
@@ -44,33 +49,51 @@ def grouped(tables: Iterable[pa.Table]) -> dict[Group, pa.Table]:
     Raises:
         TaskError: for rows that are neither nodes nor edges, labels that are no words, edges without ends.
     """
-    listed = list(tables)
-    if not listed:
-        return {}
-    rows = pa.concat_tables(listed)
-    named = [KIND, LABEL, SOURCE_LABEL, TARGET_LABEL]
-    kinds = rows.select(named).group_by(named).aggregate([]).to_pylist()
-    found = {}
-    for kind in kinds:
-        group = _group(*(kind[n] for n in named))
-        mask = pc.equal(rows[LABEL], group.label)
-        if len(kinds) > 1:
-            for column, value in ((KIND, kind[KIND]), (SOURCE_LABEL, group.source), (TARGET_LABEL, group.target)):
-                if value:
-                    mask = pc.and_(mask, pc.equal(rows[column], value))
-        found[group] = _own_rows(group, rows if len(kinds) == 1 else rows.filter(mask))
-    return dict(sorted(found.items(), key=lambda item: (item[0].is_edge, item[0])))
+    found: dict[Group, list[pa.Table]] = {}
+    for table in tables:
+        for group, rows in _cut(table):
+            found.setdefault(group, []).append(_own_rows(group, rows))
+    joined = {group: pa.concat_tables(found[group]) for group in found}
+    return dict(sorted(joined.items(), key=lambda item: (item[0].is_edge, item[0])))
 
 
-def _group(kind: str, label: str, source: str | None, target: str | None) -> Group:
+def _cut(table: pa.Table) -> Iterator[tuple[Group, pa.Table]]:
+    """Yield the rows of each group. Where those of a group follow each other, as in a part, nothing is copied."""
+    labels = [pc.fill_null(table[n], "").combine_chunks() for n in (KIND, LABEL, SOURCE_LABEL, TARGET_LABEL)]
+    starts = _starts(labels)
+    if len(starts) > RUNS:
+        order = pc.sort_indices(pa.table(labels, names=list("abcd")), [(n, "ascending") for n in "abcd"])
+        table, labels = table.take(order), [column.take(order) for column in labels]
+        starts = _starts(labels)
+    for start, end in itertools.pairwise([*starts, table.num_rows]):
+        yield _group(*(column[start].as_py() for column in labels)), table.slice(start, end - start)
+
+
+def _starts(columns: Sequence[pa.Array]) -> list[int]:
+    """Return where another combination of values begins."""
+    size = len(columns[0])
+    if size == 0:
+        return []
+    differs = np.zeros(size, bool)
+    differs[0] = True
+    for column in columns:
+        differs[1:] |= pc.not_equal(column.slice(1), column.slice(0, size - 1)).to_numpy(zero_copy_only=False)
+    return [int(n) for n in np.flatnonzero(differs)]
+
+
+def _group(kind: str, label: str, source: str, target: str) -> Group:
     if kind not in {"node", "edge"}:
         raise TaskError(f"'{KIND}' is '{kind}'", help="a row of a graph is a `node` or an `edge`")
     words = [label] if kind == "node" else [label, source, target]
     for word in words:
-        if word is None or not is_word(word):
-            what = "an edge has no label of its ends" if word is None else f"'{word}' cannot be a label or a type"
+        if not is_word(word):
+            what = (
+                "an edge has no label of its ends"
+                if not word and kind == "edge"
+                else f"'{word}' cannot be a label or a type"
+            )
             raise TaskError(what, help="labels and types are letters, digits and underscores, and begin with a letter")
-    return Group(label, source or "", target or "") if kind == "edge" else Group(label)
+    return Group(label, source, target) if kind == "edge" else Group(label)
 
 
 def _own_rows(group: Group, rows: pa.Table) -> pa.Table:

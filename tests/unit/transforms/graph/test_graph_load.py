@@ -242,12 +242,12 @@ def kill_while_it_writes(project: Project, seconds: float, *argv: str) -> None:
 def test_kills_between_edits_lose_and_keep_nothing(project: Project, seed: int) -> None:
     """Each run is killed at a moment of its own; the next one comes to what a load from scratch gives."""
     rng = random.Random(seed)
-    people = {n: node("Person", str(n), name="x" * 200, n=0, w=0.5) for n in range(4000)}
-    known = {n: edge("KNOWS", ("Person", str(n)), ("Person", str(n // 2)), w=0.5) for n in range(1, 4000)}
+    people = {n: node("Person", str(n), name="x" * 200, n=0, w=0.5) for n in range(1500)}
+    known = {n: edge("KNOWS", ("Person", str(n)), ("Person", str(n // 2)), w=0.5) for n in range(1, 1500)}
     save(project, [*people.values(), *known.values()])
     counts(project)
-    for step in range(1, 5):
-        for n in rng.sample(sorted(people), 40 if step % 2 else 2000):
+    for step in range(1, 4):
+        for n in rng.sample(sorted(people), 40 if step % 2 else 800):
             people[n] = node("Person", str(n), name="y" * 200, n=step, w=0.5)
         for n in rng.sample(sorted(known), 40):
             known[n] = edge("KNOWS", ("Person", str(n)), ("Person", str(n // 3)), w=step / 4)
