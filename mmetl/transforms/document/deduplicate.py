@@ -7,26 +7,23 @@ changed are written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmetl.contracts.artifact import Fingerprint, Manifest, encode
-from mmetl.contracts.items import Basis, Earlier, ItemIndex, Items, Unit
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.items import ItemIndex, Items
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
 from mmetl.errors import ParamError, TaskError
+from mmetl.items.steps import ROWS, EarlierStep, known_rows, recipe_of_step
 from mmetl.items.transform import ItemTransform
-from mmetl.utils.hashing import xxh3_hex
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from mmetl.transforms.document.kept_rows import Said
-
-ROWS = "rows "
-"""What the input of a unit begins with that is no part of an input, but one with what is said of its rows."""
 
 
 class SignatureParams(BaseModel):
@@ -89,30 +86,6 @@ SIGNATURES = ItemTransform(
 )
 
 
-class _EarlierSignatures:
-    """The `Earlier` of signatures: neither the threshold nor which rows are kept makes one of them new."""
-
-    def __init__(self, whole: Earlier, recipe: Fingerprint) -> None:
-        self.whole, self.recipe = whole, recipe
-        self.forced, self.retried = whole.forced, whole.retried
-
-    def last(self) -> ItemIndex | None:
-        return _of_items(self.whole.last())
-
-    def like(self, basis: Basis) -> ItemIndex | None:
-        return _of_items(self.whole.like(basis))
-
-    def noted(self, basis: Basis) -> Sequence[tuple[Basis, Unit]]:
-        return self.whole.noted(basis)
-
-    def note(self, basis: Basis, units: Sequence[Unit]) -> None:
-        self.whole.note(basis, units)
-
-
-def _of_items(index: ItemIndex | None) -> ItemIndex | None:
-    return index and index._replace(units=tuple(u for u in index.units if not u.input.startswith(ROWS)))
-
-
 class Deduplicate:
     """See the module."""
 
@@ -144,9 +117,8 @@ class Deduplicate:
         table = next(iter(job.inputs.values()))
         assert isinstance(table, Table)
         said = _find(job, table, signed)
-        last = job.earlier.last() if job.earlier and not job.earlier.forced else None
         rows = KeptRows(job, table, said)
-        units = rows.units(ROWS, {u.input: u for u in last.units} if last else {})
+        units = rows.units(ROWS, known_rows(job.earlier))
         found = int((said.duplicates.of >= 0).sum())
         return Made(
             tuple(p for unit in units for p in unit.parts),
@@ -164,18 +136,8 @@ class Deduplicate:
             raise TaskError(f"'{table.task}' has no key", help="which of two texts is kept goes by the key: set `key:`")
         given: DeduplicateParams = job.params
         params = SIGNATURES.params.model_validate({n: getattr(given, n) for n in SignatureParams.model_fields})
-        decides = [self.name, self.version, params.model_dump(), *map(_version, self.packages)]
-        recipe = xxh3_hex(encode(decides).encode())
-        return replace(job, params=params, earlier=_EarlierSignatures(job.earlier, recipe) if job.earlier else None)
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
+        recipe = recipe_of_step(self.name, self.version, params.model_dump(), self.packages)
+        return replace(job, params=params, earlier=EarlierStep(job.earlier, recipe) if job.earlier else None)
 
 
 def _find(job: Job, table: Table, signed: Made) -> Said:

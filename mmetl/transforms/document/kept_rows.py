@@ -102,7 +102,7 @@ class KeptRows:
         if self._all:
             there = of >= 0
             wanted = pa.array(of, pa.int64(), mask=~there)
-            rows = rows.append_column(SAYS[0], _named(self._said.keys, wanted, self._schema.field(SAYS[0]).type))
+            rows = rows.append_column(SAYS[0], named(self._said.keys, wanted, self._schema.field(SAYS[0]).type))
             similarity = self._said.duplicates.similarity[a:b]
             rows = rows.append_column(SAYS[1], pa.array(similarity, pa.float32(), mask=~there))
         else:
@@ -111,7 +111,7 @@ class KeptRows:
         return tuple(p._replace(bucket=self._table.manifest.parts[number].bucket) for p in parts)
 
 
-def _named(keys: pa.Table, wanted: pa.Array, kind: pa.DataType) -> pa.Array:
+def named(keys: pa.Table, wanted: pa.Array, kind: pa.DataType) -> pa.Array:
     """Return the keys of some rows: values of a key of one column, else structs; null where none is wanted."""
     taken = keys.take(wanted).combine_chunks()
     if len(taken.column_names) == 1:

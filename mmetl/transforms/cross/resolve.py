@@ -1,0 +1,191 @@
+"""`cross.resolve_entities`: which records are one thing, each with the name of what it is.
+
+It is done in two steps. Records that share a block are compared: a block is an item, which depends on its own records alone, and
+the pairs of it are kept in parts of their own beside the table. Which records are one is found anew from all pairs and from what
+somebody said of some; of the table only parts in which that changed are written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.items import ItemIndex, Items
+from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
+from mmetl.engines.packages import require
+from mmetl.errors import ParamError, TaskError
+from mmetl.items.frugal import frugal
+from mmetl.items.keeping import refuse_unknown
+from mmetl.items.steps import EarlierStep, known_rows, recipe_of_step
+from mmetl.items.transform import ItemTransform, item_inputs
+from mmetl.transforms.cross.names import MEASURES, Measure, Spelling
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EXCEPTIONS = "exceptions"
+By = Literal["exact", "prefix", "words", "sound"]
+How = Measure | Literal["exact", "number"]
+
+
+class Comparison(BaseModel):
+    """How the values of a column are compared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    measure: How = Field("words", description=f"exact, number, or for names {MEASURES}")
+    weight: float = Field(1.0, gt=0, description="how much the column counts")
+    scale: float | None = Field(
+        None, gt=0, description="number: the difference from which on two are not alike; of dates, in days"
+    )
+    missing: float | None = Field(
+        None, ge=0, le=1, description="how alike two are of which one has no value; default: the column does not count"
+    )
+
+    @model_validator(mode="after")
+    def _scaled(self) -> Self:
+        if (self.measure == "number") != (self.scale is not None):
+            raise ValueError("`scale` goes with `measure: number`, and that with `scale`")
+        return self
+
+
+def _uniform(given: Any) -> Any:
+    return {"measure": given} if isinstance(given, str) else given
+
+
+class PairParams(Spelling):
+    """Params that decide what comparing two records comes to."""
+
+    compare: dict[str, Annotated[Comparison, BeforeValidator(_uniform, json_schema_input_type=How | Comparison)]] = (
+        Field(
+            min_length=1,
+            description="column: how it is compared, a measure or `measure`, `weight`, `scale` (number) and `missing`",
+        )
+    )
+    review_from: float = Field(0.8, gt=0, le=1, description="the similarity from which on a pair is for review")
+
+
+class ResolveParams(PairParams):
+    """Params of `cross.resolve_entities`."""
+
+    block: tuple[dict[str, By], ...] = Field(
+        min_length=1,
+        description="rules, each of which is column: exact, prefix, words or sound; records are compared that agree in one of them",
+    )
+    prefix: int = Field(4, ge=1, le=64, description="how many letters count for `prefix`")
+    largest_block: int = Field(300, ge=2, le=10_000, description="larger blocks are not compared")
+    threshold: float = Field(0.92, gt=0, le=1, description="the similarity from which on two records are one")
+    drop: tuple[str, ...] = Field((), description="columns of the input that are left out")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.review_from > self.threshold:
+            raise ValueError("`review_from` is above `threshold`")
+        if not all(self.block):
+            raise ValueError("a rule of `block` names no column")
+        return self
+
+
+def _compared(batch: pa.RecordBatch, params: PairParams) -> dict[str, Any]:
+    from mmetl.transforms.cross.pairs import similar_pairs
+
+    return similar_pairs(batch, params.compare, params.review_from)
+
+
+PAIRS = ItemTransform(
+    "cross.resolve_entities",
+    _compared,
+    Items(
+        reads=("_members",),
+        makes={"_left": "string", "_right": "string", "_score": "double"},
+        many=True,
+        key=("_left", "_right"),
+        batch_rows=1024,
+        batch_bytes=1 << 18,
+    ),
+    PairParams,
+    version=1,
+    packages=("rapidfuzz",),
+    extra=("entities", "pyarrow"),
+)
+
+
+class ResolveEntities:
+    """See the module."""
+
+    name = "cross.resolve_entities"
+    version = 1
+    grain = "item, of blocks: only blocks with new and changed records are compared; which records are one is found anew from all pairs"
+    params = ResolveParams
+    packages: tuple[str, ...] = PAIRS.packages
+    code: tuple[str, ...] = ()
+
+    def declare(self, params: ResolveParams, scope: Scope) -> Declaration:  # noqa: ARG002  the protocol's parameters
+        """Say that it reads its inputs. Raises ParamError unless they are records and, maybe, exceptions."""
+        records = [alias for alias in scope.inputs if alias != EXCEPTIONS]
+        if len(records) != 1:
+            raise ParamError(
+                f"'{self.name}' needs one input of records, and maybe one that is called '{EXCEPTIONS}'",
+                help=f"write `inputs: {{records: TASK, {EXCEPTIONS}: TASK}}`",
+            )
+        return Declaration()
+
+    def run(self, job: Job) -> Made:
+        """Compare new and changed blocks, find what is one, write what changed. Raises TaskError for inputs that do not fit."""
+        frugal()
+        require("tabular", "pyarrow")
+        require("entities", "rapidfuzz")
+        from mmetl.items.beside import RowsBeside
+        from mmetl.transforms.cross.records import Records, entities, exceptions_of, said
+
+        table, exceptions = _inputs(job)
+        params: ResolveParams = job.params
+        refuse_unknown(table, [*params.compare, *(column for rule in params.block for column in rule)])
+        records = Records(table, params)
+        blocks = records.blocks()
+        for name, count in sorted(blocks.large.items()):
+            shown = " ".join(name.split("\x1f")[1:])
+            job.log.write(f"not compared: {count:,} records share '{shown}'; see `largest_block`\n")
+        compared = PAIRS.run(self._of_pairs(job, records.block_table(blocks, job)))
+        assert compared.items
+        manifest = Manifest("table", compared.parts, ("_block", "_left", "_right"), compared.columns, compared.buckets)
+        pairs = records.pairs(Table(table.task, manifest, tuple(job.parts.path(p.fingerprint) for p in manifest.parts)))
+        decided = exceptions_of(exceptions, records, job.log.write) if exceptions else said()
+        made = entities(records, pairs, decided, params.threshold)
+        rows = RowsBeside(job, table, made.columns, params.drop)
+        units = tuple(rows.units(known_rows(job.earlier)))
+        large = {"blocks_not_compared": len(blocks.large)} if blocks.large else {}
+        return Made(
+            tuple(p for unit in units for p in unit.parts),
+            rows.columns,
+            table.manifest.buckets,
+            items=ItemIndex(compared.items.basis, (*compared.items.units, *units)),
+            key=table.manifest.key,
+            counts={
+                "computed": compared.counts.get("computed", 0),
+                "entities": made.entities,
+                "review": made.review,
+                **large,
+            },
+        )
+
+    def _of_pairs(self, job: Job, blocks: Table) -> Job:
+        given: ResolveParams = job.params
+        params = PAIRS.params.model_validate({n: getattr(given, n) for n in PairParams.model_fields})
+        recipe = recipe_of_step(self.name, self.version, params.model_dump(), self.packages)
+        earlier = EarlierStep(job.earlier, recipe) if job.earlier else None
+        return replace(job, params=params, inputs={"blocks": blocks}, earlier=earlier, key=())
+
+
+def _inputs(job: Job) -> tuple[Table, Table | None]:
+    ordered = sorted(job.inputs.items(), key=lambda item: item[0] == EXCEPTIONS)
+    table, others = item_inputs(replace(job, inputs=dict(ordered)))
+    if not table.manifest.key:
+        raise TaskError(f"'{table.task}' has no key", help="records are named by their key: set `key:`")
+    return table, others.get(EXCEPTIONS)
+
+
+RESOLVE = ResolveEntities()
