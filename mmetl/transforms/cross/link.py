@@ -183,4 +183,5 @@ LINK = LinkEntities(
     LinkParams,
     version=1,
     packages=("rapidfuzz",),
+    extra=("entities", "rapidfuzz"),
 )

@@ -109,7 +109,7 @@ PAIRS = ItemTransform(
     PairParams,
     version=1,
     packages=("rapidfuzz",),
-    extra=("entities", "pyarrow"),
+    extra=("entities", "rapidfuzz"),
 )
 
 

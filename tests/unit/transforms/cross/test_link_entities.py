@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,17 @@ def test_what_does_not_fit(tmp_path: Path, old: str, new: str, code: int, told: 
     project.edit("pipeline.yaml", old, new)
     done = project.fast("run")
     assert (done.code, told in done.err) == (code, True), done.err
+
+
+def test_a_missing_package_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = project_of(tmp_path, ["Ada"])
+    monkeypatch.setitem(sys.modules, "rapidfuzz", None)
+    done = project.fast("run")
+    assert (done.code, "'rapidfuzz' is not installed" in done.err, "pip install 'mmetl[entities]'" in done.err) == (
+        1,
+        True,
+        True,
+    )
 
 
 # --- how good

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import random
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -186,7 +187,17 @@ def test_exceptions_that_cannot_be(project: Project, exceptions: list[Any], told
     assert (done.code, told in done.err) == (1, True), done.err
 
 
-def test_dates_and_decimals_are_numbers(project: Project) -> None:
+def test_a_missing_package_is_told_first(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rapidfuzz", None)
+    done = project.fast("run")
+    assert (done.code, "'rapidfuzz' is not installed" in done.err, "pip install 'mmetl[entities]'" in done.err) == (
+        1,
+        True,
+        True,
+    )
+
+
+def test_dates_are_numbers(project: Project) -> None:
     project.edit("pipeline.yaml", "types: {born: int}", "types: {born: date}")
     save(project, [(1, "Ada", "x", "1815-12-10"), (2, "Ada", "x", "1815-12-11"), (3, "Ada", "x", "1830-01-01")])
     run(project)
