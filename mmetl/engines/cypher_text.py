@@ -87,11 +87,10 @@ class Query(NamedTuple):
     ties_at: int
     ties: tuple[str, ...]
 
-    def break_ties(self) -> str:
-        """Return an ordered query with its ties broken by all columns that can be named; any other as it is."""
-        if not self.ordered or not self.ties:
-            return self.text
-        return f"{self.text[: self.ties_at]}, {', '.join(self.ties)}{self.text[self.ties_at :]}"
+    def break_ties(self, unfit: Collection[str] = ()) -> str:
+        """Return an ordered query with its ties broken by all columns that can be named and are not unfit; any other as it is."""
+        ties = [name for name in self.ties if name not in unfit]
+        return f"{self.text[: self.ties_at]}, {', '.join(ties)}{self.text[self.ties_at :]}" if ties else self.text
 
 
 def tokens_of(text: str) -> list[Token]:
@@ -215,10 +214,10 @@ def _refuse_others(tokens: Sequence[Token], *, writes: bool, param: str) -> None
 
 
 def _is_clause(tokens: Sequence[Token], n: int) -> bool:
-    """Tell whether a word can be the first of a clause: it is no property, label, key of a map, alias or function."""
+    """Tell whether a word can be the first of a clause: it is no property, label, key of a map, alias or variable."""
     return (
         tokens[n].kind == "word"
-        and _text(tokens, n - 1) not in {".", ":", "|", "&", "!"}
+        and _text(tokens, n - 1) not in {".", ":", "|", "&", "!", "("}
         and _text(tokens, n - 1).upper() != "AS"
         and _text(tokens, n + 1) not in {".", ":", ","}
     )
@@ -260,7 +259,9 @@ def _order(tokens: Sequence[Token], start: int) -> int | None:
 def _ties(tokens: Sequence[Token], start: int) -> tuple[str, ...]:
     """Return the columns of a result as its order may name them: by alias, or as `n.property`."""
     items: list[list[int]] = [[]]
-    stop = next(n for n, t in _outer(tokens) if n > start and t.upper == "ORDER")
+    stop = next(
+        n for n, t in _outer(tokens) if n > start and t.upper == "ORDER" and _text(tokens, n + 1).upper() == "BY"
+    )
     outer = {n for n, _ in _outer(tokens)}
     for n in range(start + 1, stop):
         if n in outer and tokens[n].text == ",":

@@ -18,6 +18,7 @@ ROWS = 1000  # fetched at a time
 _ENTITY = re.compile(r"\b(NODE|REL|RECURSIVE_REL|INTERNAL_ID)\b")
 _KIND = re.compile(r"^\w+ exception: ", re.IGNORECASE)
 _AT = re.compile(r"\(line: (\d+), offset: (\d+)\)")
+_ONLY = re.compile(r" expecting (\w+|'[^']*') \(line:")
 _NAMED = (
     re.compile(r"[Cc]annot find property (?P<b>\S+) for (?P<a>\w+)"),
     re.compile(r"Variable (?P<a>\S+) is not in scope"),
@@ -88,8 +89,8 @@ def explain(message: str, query: str, names: Collection[str] = ()) -> QueryError
         lines = query.splitlines(keepends=True)
         offset = sum(map(len, lines[: int(at[1]) - 1])) + int(at[2])
         word = (re.compile(r"\w+|\S").search(query, offset) or [""])[0]
-        what = f"the query is wrong at '{word}'" if first.startswith("Parser exception: Invalid input") else what
-        what = _AT.sub("", what).strip()
+        only = _ONLY.search(first)  # one thing that could stand here; a list of all would fill the screen
+        what = f"the query is wrong at '{word}'" + (f": {only[1]} is expected" if only else "")
     else:
         for pattern in _NAMED:
             found = pattern.search(message)

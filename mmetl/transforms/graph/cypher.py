@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mmetl.contracts.graph import Answer, GraphStore
 
 ROWS = "__mmetl_rows"
+
+_UNFIT = re.compile(r"cannot order by (\S+)\. ")
 
 
 class CypherParams(BaseModel):
@@ -78,13 +81,19 @@ class Cypher:
         params: CypherParams = job.params
         found = read_query(params.query, writes=params.writes)
         table = _graph(job)
-        scratch = job.scratch / "copy" if params.writes else None
-        try:
-            with _store(job, table).ask(found.break_ties(), params.parameters, scratch=scratch) as answer:
-                return _kept(job, answer, ordered=found.ordered)
-        except QueryError as error:
-            error.sql, error.offset = params.query, min(error.offset, len(params.query))
-            raise
+        store, scratch = _store(job, table), job.scratch / "copy" if params.writes else None
+        unfit: set[str] = set()
+        while True:
+            try:
+                with store.ask(found.break_ties(unfit), params.parameters, scratch=scratch) as answer:
+                    return _kept(job, answer, ordered=found.ordered)
+            except QueryError as error:
+                refused = _UNFIT.search(error.what)
+                if refused and refused[1] in found.ties and refused[1] not in unfit:
+                    unfit.add(refused[1])  # a column that breaks ties, and has no order in this engine
+                    continue
+                error.sql, error.offset = params.query, min(error.offset, len(params.query))
+                raise
 
 
 def _graph(job: Job) -> Table:

@@ -102,6 +102,9 @@ def test_rows_are_in_the_order_of_the_query_else_sorted(library: Project) -> Non
     ask(library, "MATCH (b:Book) RETURN b.title AS t, 1 AS one ORDER BY one LIMIT 2")
     assert library.fast("run").code == 0
     assert [r["t"] for r in rows(library)] == ["Emma", "Middlemarch"]
+    ask(library, "MATCH (b:Book) RETURN b.title AS t, [b._key] AS keys, {y: b.year} AS year ORDER BY t DESC")
+    assert library.fast("run").code == 0
+    assert [r["keys"] for r in rows(library)] == [["2"], ["3"], ["1"]]
 
 
 def test_a_value_cannot_become_a_part_of_the_query(library: Project) -> None:
@@ -138,6 +141,7 @@ def test_what_a_query_must_not_do_is_told_where_it_stands(library: Project, quer
         ("MATCH (b:Book) RETURN b.titel AS t", ":{line}:31: cannot find property titel for b; did you mean 'title'?"),
         ("MATCH (b:Book) RETURN c.title AS t", ":{line}:31: variable c is not in scope"),
         ("MATCH (b:Book) RETRUN b.title AS t", ":{line}:24: the query is wrong at 'RETRUN'"),
+        ("MATCH (b:Book) RETURN b.title AS t ORDER b.title", ":{line}:50: the query is wrong at 'b': BY is expected"),
         ("MATCH (b:Book) RETURN b", "the column 'b' holds nodes, edges or paths"),
     ],
 )
