@@ -18,7 +18,7 @@ class ExitCode(enum.IntEnum):
     DONE = 0
     """Everything asked for is done."""
     TASK_FAILED = 1
-    """At least one task failed."""
+    """At least one task failed, or a connection of `validate --connect`."""
     USAGE = 2
     """The command line is wrong, or names something that is not there."""
     CONFIG = 3

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness import HELPERS, STEPS, TASKS, Project, lacking
+from neo4j_server import PASSWORD, Server, jars
 
 
 @pytest.fixture
@@ -30,3 +32,30 @@ def tesseract() -> None:
     """The program that reads words in pictures."""
     if shutil.which("tesseract") is None:
         lacking("tesseract is not installed: apt-get install tesseract-ocr")
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Neo4j server on loopback, for all tests of a process. A machine without Java and Maven skips them, `.ci/run` too."""
+    pytest.importorskip("neo4j")
+    for program in ("java", "mvn"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed: apt-get install openjdk-17-jre-headless maven")
+    found = jars(request.config.cache.mkdir("neo4j"))
+    if isinstance(found, str):
+        lacking(f"the jars of Neo4j cannot be had: {found}")
+    server = Server(found, tmp_path_factory.mktemp("neo4j"))
+    try:
+        if not server.uri:
+            lacking(f"Neo4j does not start: {server.said}")
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def neo4j(neo4j_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """An empty Neo4j; its password is in the environment, as a secret."""
+    neo4j_server.clear()
+    monkeypatch.setenv("NEO4J_PASSWORD", PASSWORD)
+    return neo4j_server

@@ -47,6 +47,12 @@ def _items(db: sqlite_utils.Database) -> None:
         db.execute(sql)
 
 
+@migrations(name="0005_probes")
+def _probes(db: sqlite_utils.Database) -> None:
+    """Note when stores of others were last asked what they hold."""
+    db.execute("create table probes (place text primary key, at_ms integer) without rowid")
+
+
 CORE = (
     """
     create table tasks (            -- the last success of each task

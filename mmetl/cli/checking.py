@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmetl.cli.output import USAGE, columns, count, counted, run_json, say, say_json, some
+from mmetl.cli.output import USAGE, columns, count, counted, run_json, say, say_json, some, talk
 from mmetl.cli.running import open_project
 from mmetl.core.options import RunOptions
 from mmetl.core.preview import Preview, preview
 from mmetl.core.project import Project
 from mmetl.core.queries import TaskQuery, task_queries
-from mmetl.errors import ConfigError, ExitCode, Problem, UsageError
+from mmetl.errors import ConfigError, ExitCode, MmetlError, Problem, UsageError
 from mmetl.observability.runs import TaskRun
 from mmetl.utils.text import shown
 
@@ -74,8 +74,8 @@ def _word(p: Preview) -> str:
     return "wait" if p.waits and p.outcome == "ran" and p.reasons[0].startswith("waits for") else words[p.outcome]
 
 
-def validate(pipeline: str | None, variables: Mapping[str, str]) -> int:
-    """Check one pipeline, or all of the project; tell every problem at once."""
+def validate(pipeline: str | None, variables: Mapping[str, str], *, connect: bool = False) -> int:
+    """Check one pipeline, or all of the project; tell every problem at once. With `connect`, go to each server as well."""
     if pipeline is not None:
         project, path = open_project(pipeline)
         paths = [path]
@@ -96,7 +96,20 @@ def validate(pipeline: str | None, variables: Mapping[str, str]) -> int:
     project.refuse_clashes()
     for line in valid:
         say(line)
-    return ExitCode.DONE
+    return _connect(project) if connect else ExitCode.DONE
+
+
+def _connect(project: Project) -> int:
+    """Go to each server of the project; say of each who answered, or why nobody did."""
+    failed = [ExitCode.DONE]
+    for name in project.stores.connections:
+        try:
+            say(f"connection {name}: {project.stores.check(name)}")
+        except MmetlError as error:
+            told = f"connection '{name}': {error.what}"
+            talk(str(Problem(told, None, error.help)))
+            failed.append(error.exit_code)
+    return max(failed)
 
 
 def with_variables(options: RunOptions, pairs: list[str]) -> RunOptions:

@@ -12,7 +12,11 @@ from mmetl.core.options import RunOptions
 
 
 @app.command(rich_help_panel=RUN)
-def validate(pipeline: Pipeline = None, var: Var = None) -> None:
+def validate(
+    pipeline: Pipeline = None,
+    var: Var = None,
+    connect: Annotated[bool, typer.Option("--connect", help="Also connect to each server of mmetl.yml.")] = False,
+) -> None:
     """Check a pipeline, or all of the project, without running anything.
 
     Example: mmetl validate examples/pipelines/tabular_only.yaml
@@ -20,7 +24,8 @@ def validate(pipeline: Pipeline = None, var: Var = None) -> None:
     from mmetl.cli import checking
 
     def go() -> int:
-        return checking.validate(pipeline, checking.with_variables(RunOptions(), var or []).variables)
+        variables = checking.with_variables(RunOptions(), var or []).variables
+        return checking.validate(pipeline, variables, connect=connect)
 
     raise typer.Exit(guarded(go))
 

@@ -69,10 +69,20 @@ def load_pipeline(
     return Loaded(pipeline, source.documents.paths, seen.seen, source)
 
 
-def load_project(path: Path, *, env: Mapping[str, str] = os.environ) -> ProjectFile:
+@dataclass(frozen=True)
+class LoadedProject:
+    """A project file and what it was made from; see `Loaded`."""
+
+    project: ProjectFile
+    files: tuple[Path, ...]
+    env: Mapping[str, str | None] = field(repr=False)
+
+
+def load_project(path: Path, *, env: Mapping[str, str] | Env = os.environ) -> LoadedProject:
     """Load `mmetl.yml`; it may use `${NAME}` and `!include`, and has no vars. Raises ConfigError."""
-    project, _ = _load(path, path.parent, (ProjectFile, "a project file"), {}, Env(env))
-    return project
+    seen = env if isinstance(env, Env) else Env(env)
+    project, source = _load(path, path.parent, (ProjectFile, "a project file"), {}, seen)
+    return LoadedProject(project, source.documents.paths, seen.seen)
 
 
 def load_cases(path: Path, *, root: Path, env: Mapping[str, str] = os.environ) -> tuple[CaseFile, Source]:

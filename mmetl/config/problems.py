@@ -45,7 +45,13 @@ def problems_from_validation(
         if group == KEY or (path, KEY) not in grouped
         for problem in teller.tell(path, several)
     ]
-    return sorted(found, key=source.order)
+    return sorted(_without_hidden_lines(found), key=source.order)
+
+
+def _without_hidden_lines(problems: list[Problem]) -> list[Problem]:
+    """Return problems of which none shows a line that one of them does not show."""
+    hidden = {p.where[:2] for p in problems if p.where and not p.where.text}
+    return [p._replace(where=p.where._replace(text="")) if p.where and p.where[:2] in hidden else p for p in problems]
 
 
 class _Teller:
@@ -99,6 +105,10 @@ class _Teller:
         where = self.source.locate(path)
         if details["type"] == "twice":
             return Problem(f"'{details['ctx']['item']}' is in {self._label(path)} twice", where, "name it once")
+        if details["type"] == "written_out":
+            # Neither the value nor its line is shown.
+            what = f"{self._label(path)} is written out, where files and messages would show it"
+            return Problem(what, where and where._replace(text=""), details["ctx"]["help"])
         value = self._value(path, details["input"])
         if details["type"] in ("value_error", "assertion_error"):
             subject = self._label(path) if isinstance(details["input"], dict) else f"{self._label(path)} is {value}"

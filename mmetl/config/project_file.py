@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from mmetl.config.schema import Number, Strict, Text, Texts
+from mmetl.config.connections import Neo4jConnection
+from mmetl.config.schema import Name, Number, Strict, Text, Texts
 from mmetl.utils.memory import MEMORY
 
 
@@ -32,6 +33,7 @@ class ProjectFile(Strict):
         pipelines: globs, relative to `root`, of the pipeline files. `mmetl.yml` itself is never one of them.
         tests: globs, relative to `root`, of the files of tests.
         memory_limit: for the queries of a run together, such as `8GB`; above it they spill to disk. None: 80 % of the machine's.
+        connections: name -> a server outside the project, for tasks that name it.
         retention: what garbage collection keeps.
     """
 
@@ -41,4 +43,5 @@ class ProjectFile(Strict):
     pipelines: Texts = ("*.yaml", "pipelines/*.yaml")
     tests: Texts = ("mmetl_tests/*.yaml", "mmetl_tests/*.yml")
     memory_limit: Annotated[str, StringConstraints(pattern=MEMORY)] | None = None
+    connections: dict[Name, Neo4jConnection] = {}  # noqa: RUF012  pydantic copies it
     retention: Retention = Retention()

@@ -24,7 +24,9 @@ class TaskNode(NamedTuple):
         optional: paths read where they exist; an empty file counts as none.
         outputs: paths written, relative to the project.
         folder: a folder that only this task writes into, with a slash at its end; which files is known when it has run.
-        kept: whether that folder is kept by an engine: it is seen as one thing, by its look (see cache.looks).
+        kept: whether an engine keeps what the task writes: the folder is seen as one thing, by its look (see cache.looks).
+        outside: the store of others that the engine keeps it in instead: `kind://connection`.
+        probe_s: seconds after which that store is asked again whether anybody has changed it; 0: in each run; None: never.
         always: run whenever asked, whatever is fresh.
         max_age_s: run again after so many seconds; None never.
     """
@@ -41,6 +43,13 @@ class TaskNode(NamedTuple):
     max_age_s: float | None = None
     folder: str = ""
     kept: bool = False
+    outside: str = ""
+    probe_s: float | None = 0.0
+
+    @property
+    def place(self) -> str:
+        """The name of what an engine keeps for the task, or of its folder."""
+        return self.outside or self.folder
 
 
 class Plan(NamedTuple):

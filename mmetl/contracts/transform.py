@@ -31,6 +31,20 @@ class Scope:
     key: tuple[str, ...]
 
 
+class Outside(NamedTuple):
+    """A store of others that a task keeps something in.
+
+    Attributes:
+        connection: its name in `mmetl.yml`.
+        kind: of the connection, such as `neo4j`.
+        probe_s: seconds after which a run asks it again whether anybody has changed what the task keeps; 0: each run; None: never.
+    """
+
+    connection: str
+    kind: str
+    probe_s: float | None = 0.0
+
+
 @dataclass(frozen=True)
 class Declaration:
     """What one task reads, writes and is made of, known from its params alone.
@@ -49,6 +63,7 @@ class Declaration:
         named_inputs: whether the names (aliases) of the inputs can change the output; they then count in the recipe.
         arguments: names of the arguments that `functions` are called with; None where they are not known yet.
         packages: distributions whose version matters to this task, besides those of the transform.
+        outside: a store of others that the task keeps equal to its table; None: there is none.
     """
 
     tables: Mapping[str, str] = field(default_factory=dict)
@@ -64,6 +79,7 @@ class Declaration:
     folder: str = ""
     kept: bool = False
     packages: tuple[str, ...] = ()
+    outside: Outside | None = None
 
 
 @dataclass(frozen=True)
@@ -185,13 +201,14 @@ class Job:
         previous: the task's last table; None if it has none.
         earlier: what earlier runs computed for its items; None outside a run.
         view: `materialize: view`: describe the rows instead of computing them.
-        intact: whether the kept folder looks as the task's last success left it.
+        intact: whether what is kept, in a folder or a store of others, looks as the task's last success left it.
         allow_shrink: whether the source may have become far smaller.
         functions: `module:qualname` -> the imported project function.
         parts: where parts go.
         root: the project's folder.
         scratch: an empty folder for spill files; removed after the task.
         log: the task's log file, line-buffered text.
+        connection: of the store of others that the task declares, secrets resolved; empty without one.
         made_by: alias of an input -> the transform of the task that made it, and its params, secrets resolved; None in a test.
         threads: how many threads the engine may use (at least 1).
         memory_limit: how much memory the engine may use before it spills, such as `2000000000B`.
@@ -214,6 +231,7 @@ class Job:
     root: Path
     scratch: Path
     log: TextIO
+    connection: Mapping[str, Any] = field(default_factory=dict)
     made_by: Callable[[str], tuple[str, Mapping[str, Any]]] | None = None
     threads: int = 1
     memory_limit: str | None = None

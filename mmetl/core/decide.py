@@ -14,6 +14,7 @@ from mmetl.cache.listing import list_files
 from mmetl.cache.looks import look_of
 from mmetl.contracts.artifact import Fingerprint
 from mmetl.contracts.plan import NOTHING, Plan, TaskNode
+from mmetl.core.outside import Stores
 from mmetl.core.reasons import Kind, Reason
 from mmetl.errors import TaskError
 from mmetl.observability.attempts import Attempt
@@ -93,6 +94,7 @@ class Facts:
         forced: Mapping[str, Kind] = NOTHING,
         leftovers: dict[str, Leftover] | None = None,
         attempts: Callable[[], dict[str, Attempt]] = dict,
+        stores: Callable[[], Stores] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.records = records
@@ -102,6 +104,7 @@ class Facts:
         self.leftovers = leftovers or {}
         self._read_lists = lists
         self._read_attempts = attempts
+        self._stores = stores
         self._attempts: dict[str, Attempt] | None = None
         self._lists: dict[str, Lists] = {}
         self._digests: dict[
@@ -111,6 +114,11 @@ class Facts:
         self.unlisted: dict[str, TaskError] = {}
         self.settled: set[str] = set()
         self.attempted: set[str] = set()
+
+    @property
+    def stores(self) -> Stores | None:
+        """The stores of others that tasks keep something in; None where nothing of the outside is looked at."""
+        return self._stores() if self._stores else None
 
     def lists(self, task: str) -> Lists:
         """Return what the task's last success read and wrote; recorded facts are read from the store when asked for."""
@@ -171,10 +179,10 @@ class Facts:
 
     def written(self, node: TaskNode) -> Sequence[str]:
         """Return the files that a task writes: those declared, and those that its last success wrote into its folder."""
+        if node.kept:
+            return [*node.outputs, node.place]
         if not node.folder:
             return node.outputs
-        if node.kept:
-            return [*node.outputs, node.folder]
         return [*node.outputs, *(p for p in self.lists(node.name).outputs if p.startswith(node.folder))]
 
     def _is_left(self, path: str) -> bool:
@@ -199,7 +207,7 @@ class Facts:
     def outputs(self, node: TaskNode) -> Fingerprint:
         """Return one fingerprint over the files that a task writes."""
         seen = self.files.seen
-        paths = node.outputs if not node.folder else self.written(node)
+        paths = self.written(node) if node.folder or node.kept else node.outputs
         prints = [seen[p] for p in paths]
         executable = self.files.executable
         if executable and not executable.isdisjoint(paths):
@@ -236,18 +244,32 @@ def observe(nodes: Iterable[TaskNode], facts: Facts) -> None:
 
 
 def look(node: TaskNode, facts: Facts) -> None:
-    """Look at the folder that an engine keeps for a task."""
-    if node.folder not in facts.files.seen:
-        facts.files.seen[node.folder] = look_of(facts.files.full(node.folder))
+    """Look at what an engine keeps for a task, in a folder or a store of others."""
+    if node.place not in facts.files.seen:
+        full = facts.files.full
+        facts.files.seen[node.place] = _asked(node, facts) if node.outside else look_of(full(node.folder))
+
+
+def _asked(node: TaskNode, facts: Facts) -> Fingerprint:
+    """Return what a store of others holds for a task, by its own word; as it was last, where it is not to be asked."""
+    last = facts.lists(node.name).outputs.get(node.outside, MISSING)
+    if last == MISSING or trouble(last):
+        return last  # it will run, whatever is there
+    stores, age = facts.stores, node.probe_s
+    if stores is None or age is None or (age and facts.now_ms - stores.probed_ms(node.outside) < age * 1000):
+        return last
+    return stores.probe(node.outside)
 
 
 def seen_anew(node: TaskNode, facts: Facts) -> dict[str, Fingerprint]:
-    """Return how the folder looks that an engine keeps for a task, after it has run; nothing for other tasks."""
+    """Return how what an engine keeps for a task looks after it has run; nothing for other tasks."""
     if not node.kept:
         return {}
-    facts.files.seen.pop(node.folder, None)
+    facts.files.seen.pop(node.place, None)
+    if node.outside and facts.stores:
+        facts.files.seen[node.outside] = facts.stores.probe(node.outside)
     look(node, facts)
-    return {node.folder: facts.files.seen[node.folder]}
+    return {node.place: facts.files.seen[node.place]}
 
 
 def look_again(node: TaskNode, facts: Facts) -> None:
@@ -407,7 +429,9 @@ def _output_reasons(node: TaskNode, record: Record, facts: Facts) -> list[Reason
     found = []
     for path in facts.written(node):
         now, then = seen.get(path, MISSING), lists.outputs.get(path)
-        if now == MISSING and (then is not None or record.recipe == node.recipe):
+        if node.outside and trouble(now):
+            found.append(Reason("output_unusable", path, None, trouble(now)))
+        elif now == MISSING and (then is not None or record.recipe == node.recipe):
             found.append(Reason("output_missing", path, then))
         elif then is not None and now != then:
             found.append(Reason("output_changed", path, then, now))

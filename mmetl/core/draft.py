@@ -24,6 +24,8 @@ class Draft:
     Attributes:
         inputs: alias -> task, or a family of tasks.
         families: alias -> the members, for those that are one.
+        outside: what it keeps in a store of others (see core.outside).
+        connection: where that is, as the recipe has it.
         related: `task.column` of a check -> the task.
     """
 
@@ -38,6 +40,8 @@ class Draft:
     outputs: list[str] = field(default_factory=list)
     folder: str = ""
     after: list[str] = field(default_factory=list)
+    outside: str = ""
+    connection: dict[str, Any] = field(default_factory=dict)
     whole: dict[str, str] = field(default_factory=dict)
     related: dict[str, str] = field(default_factory=dict)
 
@@ -60,6 +64,7 @@ class Draft:
     def node(self, name: str, recipe: Fingerprint) -> TaskNode:
         """Return what deciding needs of the task."""
         paths = list(dict.fromkeys((*self.sources, *self.extra)))
+        outside = self.declared.outside
         return TaskNode(
             name,
             recipe,
@@ -73,4 +78,6 @@ class Draft:
             self.spec.max_age,
             self.folder,
             self.declared.kept,
+            self.outside,
+            outside.probe_s if outside else 0.0,
         )

@@ -458,7 +458,7 @@ class Executor:
                 [(named[b], b) for b in beside],
                 done.items.basis if done.items else None,
                 done.watermark,
-                [*(full(p) for p in outputs if p != node.folder), *(full(part_path(p.fingerprint)) for p in kept)],
+                [*(full(p) for p in outputs if p != node.place), *(full(part_path(p.fingerprint)) for p in kept)],
             )
         )
         facts.put(record, Lists(dict(done.inputs), outputs, executable))

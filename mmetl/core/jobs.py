@@ -22,6 +22,7 @@ from mmetl.core.decide import Facts
 from mmetl.core.families import family
 from mmetl.core.inputs import Inputs
 from mmetl.core.options import RunOptions
+from mmetl.core.outside import Place
 from mmetl.core.project import Project
 from mmetl.core.quarantine import with_aside
 from mmetl.core.registry import Registry, load_function
@@ -99,6 +100,7 @@ class Jobs:
         if detail.templated:
             log.secrets = secret_values(params, self.project.env)
             params = resolve_secrets(params, self.project.env)
+        connection = self._connection(node, log) if node.outside else {}
         full = facts.files.full
         return Job(
             name=f"{plan.pipeline}:{node.name}",
@@ -113,12 +115,13 @@ class Jobs:
             root=root,
             scratch=Path(full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}")),
             log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
+            connection=connection,
             made_by=partial(self._made_by, plan, detail, log),
             threads=self.threads,
             memory_limit=self.memory_limit,
             previous=self._previous(node, facts),
             allow_shrink=node.name in self.options.allow_shrink,
-            intact=node.kept and facts.files.seen.get(node.folder) == facts.lists(node.name).outputs.get(node.folder),
+            intact=node.kept and facts.files.seen.get(node.place) == facts.lists(node.name).outputs.get(node.place),
             view=detail.view,
             observed=lambda: _observed(node, facts, detail.sources),
             on_cancel=cancellation.add,
@@ -133,6 +136,12 @@ class Jobs:
         known = {*log.secrets, *secret_values(other.params, self.project.env)}
         log.secrets = tuple(sorted(known, key=len, reverse=True))
         return other.transform, resolve_secrets(other.params, self.project.env)
+
+    def _connection(self, node: TaskNode, log: TaskLog) -> Mapping[str, Any]:
+        """Return the connection of a task's own store of others, secrets resolved; from then on its log hides them."""
+        connection, secrets = self.project.stores.resolved(Place.of(node.outside).connection)
+        log.secrets = tuple(sorted({*log.secrets, *secrets}, key=len, reverse=True))
+        return connection
 
     def check_functions(self, detail: TaskDetail) -> dict[str, Any]:
         """Return the functions that the checks of a task call."""

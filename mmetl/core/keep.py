@@ -18,6 +18,7 @@ from mmetl.cache.unfinished import expire_unfinished
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import ItemIndex, Unit
 from mmetl.core.folders import remove_empty
+from mmetl.core.outside import is_outside
 from mmetl.core.project import Project
 from mmetl.utils.time import now_ms
 
@@ -47,13 +48,21 @@ def locked(project: Project, what: str) -> Iterator[None]:
 def clean_task(project: Project, pipeline: str, task: str, *, spare: Container[str] = ()) -> Cleaned:
     """Remove the files that a task wrote, and take its artifact from what is current; the next run restores both.
 
-    A file that was changed since is left, and told. Files in `spare` are left without a word.
+    A file that was changed since is left, and told. Files in `spare` are left without a word. What it keeps in a store of others is
+    removed there.
+
+    Raises:
+        MmetlError: if that store cannot be reached.
     """
     rows = project.store.rows("select output_list from tasks where pipeline = ? and task = ?", (pipeline, task))
     removed: list[str] = []
     kept: list[str] = []
     for path, fingerprint in json.loads(rows[0][0] or "{}").items() if rows else ():
-        if path not in spare:
+        if path in spare:
+            continue
+        if is_outside(path):
+            project.stores.drop(path)
+        else:
             (removed if remove_if_ours(project.files, path, fingerprint) else kept).append(path)
     remove_empty(project.files, removed)
     with project.store.transaction() as db:

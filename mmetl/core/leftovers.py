@@ -14,6 +14,7 @@ from mmetl.cache.artifacts import remove_if_ours
 from mmetl.cache.store import Store
 from mmetl.contracts.plan import Plan
 from mmetl.core.decide import Facts, Leftover, Record
+from mmetl.core.outside import is_outside
 from mmetl.observability.runs import write_event
 
 
@@ -37,7 +38,7 @@ def find_leftovers(store: Store, plan: Plan, records: Mapping[str, Record]) -> d
         for task, listed in rows
         if task in suspects
         for path, fingerprint in listed.items()
-        if path not in declared
+        if path not in declared and not is_outside(path)
     }
     if found:
         for lists in store.rows("select input_list, output_list from tasks where pipeline != ?", (plan.pipeline,)):

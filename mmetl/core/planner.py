@@ -20,13 +20,14 @@ from mmetl.config.problems import problems_from_validation
 from mmetl.config.schema import TaskSpec
 from mmetl.config.secrets import looks_secret
 from mmetl.contracts.plan import TaskDetail, TaskNode
-from mmetl.contracts.transform import Scope, Transform
+from mmetl.contracts.transform import Outside, Scope, Transform
 from mmetl.core.calls import wrong_calls
 from mmetl.core.clashes import clashes, own_path
 from mmetl.core.dag import CycleError, topological_sort
 from mmetl.core.draft import Draft
 from mmetl.core.expected import related_tasks
 from mmetl.core.namesakes import Namesakes
+from mmetl.core.outside import Place, no_connection
 from mmetl.core.own_files import OwnFiles
 from mmetl.core.registry import Registry, folders_on_path
 from mmetl.errors import ConfigError, MmetlError, ParamError, Problem, UsageError
@@ -68,9 +69,10 @@ class Planner:
         loaded: the pipeline as read from YAML.
         root: the project's folder.
         env: the environment, for `env:`.
+        project_file: `mmetl.yml`, for the connections that tasks name.
     """
 
-    def __init__(self, loaded: Loaded, root: Path, env: Env) -> None:
+    def __init__(self, loaded: Loaded, root: Path, env: Env, project_file: Path | None = None) -> None:
         self.loaded = loaded
         self.root = root
         self.env = env
@@ -82,6 +84,9 @@ class Planner:
         self.code_files: set[str] = set()
         self.listings: dict[str, str] = {}
         self.env_used: dict[str, str | None] = dict(loaded.env)
+        self.project_file = project_file
+        self._connections: dict[str, Any] | None = None
+        self._connection_files: tuple[Path, ...] = ()
         self._versions: dict[str, str] = {}
         self._families = families(list(self.pipeline.tasks))
         self._tasks = frozenset((*self.pipeline.tasks, *self._families))
@@ -105,7 +110,7 @@ class Planner:
             recipes[fingerprint := fingerprint_recipe(recipe)] = recipe
             nodes[name] = draft.node(name, fingerprint)
             details[name] = self._detail(draft, drafts)
-        files = (*(self._relative(f) for f in self.loaded.files), *sorted(self.code_files))
+        files = (*(self._relative(f) for f in (*self.loaded.files, *self._connection_files)), *sorted(self.code_files))
         self._refuse_own_files(drafts, OwnFiles(self.root, files))
         if self.problems:
             raise self._invalid()
@@ -145,6 +150,8 @@ class Planner:
         draft.outputs = list(dict.fromkeys(self._output(name, p) for p in declared.outputs))
         if declared.folder:
             draft.folder = self._output(name, declared.folder.rstrip("/")) + "/"
+        if declared.outside:
+            self._connect(name, declared.outside, draft)
         draft.related = related_tasks(
             name,
             spec,
@@ -154,6 +161,30 @@ class Planner:
             self._problem,
         )
         return draft if known else None
+
+    def _connect(self, name: str, outside: Outside, draft: Draft) -> None:
+        """Find the connection that a task names; where it leads counts in the recipe, who goes there does not."""
+        if self._connections is None:
+            self._connections = self._read_connections()
+        said = self._connections.get(outside.connection)
+        if said is None or said["kind"] != outside.kind:
+            what, _, help_ = no_connection(outside.connection, self._connections)
+            if said is not None:
+                what, help_ = f"'{outside.connection}' is a connection of kind {said['kind']}, not {outside.kind}", ""
+            self.problems.append(Problem(what, self._where(("tasks", name, "params", "connection")), help_))
+            return
+        draft.outside = str(Place(outside.kind, outside.connection, f"{self.pipeline.name}:{name}"))
+        draft.connection = {key: said[key] for key in ("kind", "uri", "database")}
+
+    def _read_connections(self) -> dict[str, Any]:
+        if self.project_file is None:
+            return {}
+        from mmetl.config.loader import load_project
+
+        loaded = load_project(self.project_file, env=self.env)
+        self._connection_files = loaded.files
+        self.env_used.update(loaded.env)
+        return {name: c.as_json() for name, c in loaded.project.connections.items()}
 
     def _check_view(self, name: str, spec: TaskSpec, transform: Transform) -> None:
         if spec.materialize != "view":
@@ -342,6 +373,8 @@ class Planner:
             recipe["materialize"] = draft.spec.materialize
         if draft.spec.expect:
             recipe["expect"] = [check.as_json() for check in draft.spec.expect]
+        if draft.connection:
+            recipe["connection"] = draft.connection
         if draft.declared.named_inputs and draft.inputs:
             recipe["inputs"] = list(draft.inputs)
         if draft.families:

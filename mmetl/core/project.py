@@ -20,6 +20,7 @@ from mmetl.contracts.plan import NOTHING, Plan, TaskDetail
 from mmetl.core.clashes import between, clashes, own_path, writes_of
 from mmetl.core.decide import NO_LISTS, RECORD_COLUMNS, Decision, Facts, Lists, Record, decide_all, observe
 from mmetl.core.leftovers import find_leftovers
+from mmetl.core.outside import Stores
 from mmetl.core.reasons import Kind
 from mmetl.core.settings import Settings, kept_settings, names_root, read_settings
 from mmetl.errors import ConfigError, Problem, UsageError, Where
@@ -83,6 +84,11 @@ class Project:
     def settings(self) -> Settings:
         """What `mmetl.yml` says, or the defaults."""
         return kept_settings(self.store, self.file) if self.file else Settings()
+
+    @cached_property
+    def stores(self) -> Stores:
+        """The stores of others that `mmetl.yml` names."""
+        return Stores(self.settings.connections, self.env, self.store)
 
     @cached_property
     def store(self) -> Store:
@@ -163,7 +169,7 @@ class Project:
 
         begun_ns = time.time_ns()
         loaded = load_pipeline(path, root=self.root, variables=variables, env=self.env)
-        planner = Planner(loaded, self.root, Env(self.env))
+        planner = Planner(loaded, self.root, Env(self.env), self.file)
         compiled = planner.compile()
         self._refuse_namesake(compiled.pipeline, path)
         plan = Plan(key, compiled.pipeline, compiled.nodes)
@@ -226,7 +232,9 @@ class Project:
         from mmetl.utils.env import Env
 
         try:
-            made = Planner(load_pipeline(path, root=self.root, env=self.env), self.root, Env(self.env)).compile()
+            made = Planner(
+                load_pipeline(path, root=self.root, env=self.env), self.root, Env(self.env), self.file
+            ).compile()
         except ConfigError:
             return None
         return Plan("", made.pipeline, made.nodes)
@@ -264,6 +272,7 @@ class Project:
             forced=forced,
             leftovers=find_leftovers(self.store, plan, records),
             attempts=lambda: attempts(self.store, plan.pipeline),
+            stores=lambda: self.stores,
         )
 
     def decide(

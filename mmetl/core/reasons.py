@@ -21,6 +21,7 @@ Kind = Literal[
     "upstream_changed",
     "output_missing",
     "output_changed",
+    "output_unusable",
     "output_executable",
     "output_not_executable",
     "cleaned",
@@ -64,6 +65,7 @@ _TEXT: dict[Kind, str] = {
     "upstream_changed": "the output of {subject} changed",
     "output_missing": "output {subject} was deleted",
     "output_changed": "output {subject} was changed by something else",
+    "output_unusable": "output {subject} cannot be looked at: {after}",
     "output_executable": "output {subject} was made executable",
     "output_not_executable": "output {subject} is not executable any more",
     "cleaned": "it was cleaned",
@@ -138,6 +140,7 @@ _PREFIX = {
     "packages": "package ",
     "check_packages": "package ",
     "env": "environment variable ",
+    "connection": "connection.",
 }
 
 

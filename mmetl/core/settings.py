@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmetl.cache.store import Store
+from mmetl.contracts.plan import NOTHING
 from mmetl.utils.hashing import xxh3_hex
 
 PIPELINES = ("*.yaml", "pipelines/*.yaml")
 TESTS = ("mmetl_tests/*.yaml", "mmetl_tests/*.yml")
 _ROOT = re.compile(r"^root\s*:", re.MULTILINE)
-_MOVING = re.compile(r"\$\{|!include")  # what the text alone does not decide
+_MOVING = re.compile(r"\$\{(?!secret:)|!include")  # what the text alone does not decide
 
 
 class Settings(NamedTuple):
@@ -26,15 +27,17 @@ class Settings(NamedTuple):
     retention_builds: int = 3
     memory_limit: str | None = None
     tests: Sequence[str] = TESTS
+    connections: Mapping[str, Mapping[str, Any]] = NOTHING
 
 
 def read_settings(path: Path) -> Settings:
     """Read a project file. Raises ConfigError."""
     from mmetl.config.loader import load_project
 
-    said = load_project(path)
+    said = load_project(path).project
+    retention, connections = said.retention, {name: c.as_json() for name, c in said.connections.items()}
     return Settings(
-        said.root, said.pipelines, said.retention.days, said.retention.builds, said.memory_limit, said.tests
+        said.root, said.pipelines, retention.days, retention.builds, said.memory_limit, said.tests, connections
     )
 
 

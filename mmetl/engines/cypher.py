@@ -54,31 +54,33 @@ def create_nodes(rows: Rows, label: str, properties: Sequence[str], casts: Mappi
 def change_nodes(rows: Rows, label: str, properties: Sequence[str], casts: Mapping[str, str] | None = None) -> str:
     """Return the statement that gives nodes, which are there, the properties of some rows."""
     changes = ", ".join(f"_n.{quoted(p)} = {_value(rows, p, casts)}" for p in properties)
-    return f"{rows.clause} {_node(rows, '_n', label, NAME)} SET {changes} RETURN count(*)"
+    return f"{rows.clause} {node(rows, '_n', label, NAME)} SET {changes} RETURN count(*)"
 
 
 def delete_nodes(rows: Rows, label: str) -> str:
     """Return the statement that removes nodes; it fails for one that has edges."""
-    return f"{rows.clause} {_node(rows, '_n', label, NAME)} DELETE _n RETURN count(*)"
+    return f"{rows.clause} {node(rows, '_n', label, NAME)} DELETE _n RETURN count(*)"
 
 
 def create_edges(rows: Rows, ends: Ends, properties: Sequence[str], casts: Mapping[str, str] | None = None) -> str:
     """Return the statement that makes the edges of some rows between nodes that are there."""
     made = f"(_a)-[:{quoted(ends.type)} {_map(rows, [NAME, *properties], casts)}]->(_b)"
-    return f"{_between(rows, ends)} CREATE {made} RETURN count(*)"
+    return f"{between(rows, ends)} CREATE {made} RETURN count(*)"
 
 
 def delete_edges(rows: Rows, ends: Ends) -> str:
     """Return the statement that removes the edges of some rows."""
     found = f"MATCH (_a)-[_e:{quoted(ends.type)}]->(_b) WHERE _e.{quoted(NAME)} = {rows.column(NAME)}"
-    return f"{_between(rows, ends)} {found} DELETE _e RETURN count(*)"
+    return f"{between(rows, ends)} {found} DELETE _e RETURN count(*)"
 
 
-def _between(rows: Rows, ends: Ends) -> str:
-    return f"{rows.clause} {_node(rows, '_a', ends.source, SOURCE)} {_node(rows, '_b', ends.target, TARGET)}"
+def between(rows: Rows, ends: Ends) -> str:
+    """Return the clauses that find the two nodes of each row, `_a` and `_b`."""
+    return f"{rows.clause} {node(rows, '_a', ends.source, SOURCE)} {node(rows, '_b', ends.target, TARGET)}"
 
 
-def _node(rows: Rows, name: str, label: str, column: str) -> str:
+def node(rows: Rows, name: str, label: str, column: str) -> str:
+    """Return the clause that finds a node of each row, by the key in one of its columns."""
     return f"MATCH ({name}:{quoted(label)} {{{quoted(NAME)}: {rows.column(column)}}})"
 
 

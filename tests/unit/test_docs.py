@@ -14,6 +14,7 @@ import typer
 
 from mmetl.cli.main import app
 from mmetl.config.cases import Case, CaseFile
+from mmetl.config.connections import Neo4jConnection
 from mmetl.config.project_file import ProjectFile, Retention
 from mmetl.config.schema import Pipeline, TaskSpec
 from mmetl.core.registry import BUILT_IN, load
@@ -116,6 +117,7 @@ def test_every_command_and_option_is_documented_and_has_help() -> None:
         (Pipeline, "## A pipeline"),
         (TaskSpec, "## A task"),
         (ProjectFile, "## The project file"),
+        (Neo4jConnection, "## Connections"),
     ],
 )
 def test_every_config_key_is_documented(model: type[Pipeline], heading: str) -> None:
@@ -164,12 +166,13 @@ def test_examples_of_transforms_are_valid(tmp_path: Path) -> None:
 
 def test_the_example_of_config_is_valid(tmp_path: Path) -> None:
     text = (REFERENCE / "config.md").read_text(encoding="utf-8")
-    pipeline, project = (body for kind, _, body in FENCE.findall(text) if kind == "yaml")
+    pipeline, project, connections = (body for kind, _, body in FENCE.findall(text) if kind == "yaml")
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "late.yaml").write_text(pipeline)
     (tmp_path / "transforms.py").write_text("")
-    (tmp_path / "mmetl.yml").write_text(project)
-    assert shell("mmetl validate", tmp_path) == "late_flights: valid, 3 tasks\n"
+    for said in (project, connections):
+        (tmp_path / "mmetl.yml").write_text(said)
+        assert shell("mmetl validate", tmp_path) == "late_flights: valid, 3 tasks\n"
 
 
 def test_the_json_of_a_run_has_the_documented_fields(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class Unrecorded(Project):
         key = plan_key(relative(self.root, path), variables)
         if key not in self._pipelines:
             loaded = load_pipeline(path, root=self.root, variables=variables, env=self.env)
-            made = Planner(loaded, self.root, Env(self.env)).compile()
+            made = Planner(loaded, self.root, Env(self.env), self.file).compile()
             self._pipelines[key] = Pipeline(loaded, Plan(key, made.pipeline, made.nodes), made.details)
         return self._pipelines[key]
 

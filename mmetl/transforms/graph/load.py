@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.config.schema import SECONDS
+from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.graph import KEY, OWN, is_graph
-from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
+from mmetl.contracts.target import Target
+from mmetl.contracts.transform import Declaration, Job, Made, Outside, Scope, Table
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.frugal import frugal
@@ -23,18 +26,33 @@ class LoadParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    target: Literal["ladybug"] = Field("ladybug", description="ladybug: an embedded database (extra `graph`)")
+    target: Literal["ladybug", "neo4j"] = Field(
+        "ladybug",
+        description="ladybug: an embedded database (extra `graph`); neo4j: a part of a database of a server (extra `neo4j`)",
+    )
     path: str = Field("", description="ladybug: a folder of its own, relative to the project")
+    connection: str = Field("", description="neo4j: the name of a connection in `mmetl.yml`")
+    probe: str = Field(
+        "run",
+        pattern=r"^(run|never|\d+(\.\d+)?[smhdw])$",
+        description="neo4j: when the server is asked whether anybody has changed the graph: in each `run`, `never`, or when it was "
+        "asked longer ago, such as `12h`",
+    )
 
 
 def open_graph(params: LoadParams, root: Path, **limits: Any) -> GraphStore:
-    """Return the database of a task.
+    """Return the embedded database of a task, to load it or to ask it.
 
     Args:
         params: of the task.
         root: the project's folder.
         limits: threads, memory, on_cancel and declared, as in `LadybugGraph`.
+
+    Raises:
+        TaskError: for a task whose graph is kept by a server.
     """
+    if params.target == "neo4j":
+        raise TaskError("queries do not run in Neo4j", help="load the graph into a target `ladybug`, too, and ask that")
     from mmetl.engines.ladybug import LadybugGraph
 
     return LadybugGraph(root / params.path, **limits)
@@ -60,9 +78,20 @@ class Load:
     code: tuple[str, ...] = ()
 
     def declare(self, params: LoadParams, scope: Scope) -> Declaration:
-        """Name the folder. Raises ParamError without exactly one input, and without what the target needs."""
+        """Name the folder, or the store. Raises ParamError without exactly one input, and without what the target needs."""
         if len(scope.inputs) != 1:
             raise ParamError("'graph.load' needs one input: a graph", help="name a task in `inputs:`")
+        other = "path" if params.target == "neo4j" else "connection"
+        if getattr(params, other):
+            raise ParamError(f"a target `{params.target}` has no `{other}`", help="leave it out", param=(other,))
+        if params.target == "neo4j":
+            if not params.connection:
+                help_ = "set `connection` to the name of one in mmetl.yml"
+                raise ParamError("'graph.load' needs a connection to the server", help=help_)
+            outside = Outside(params.connection, "neo4j", _probe_s(params.probe))
+            notes = (f"kept in {params.target}",)
+            # When the server is asked decides nothing about what it holds.
+            return Declaration(kept=True, outside=outside, recipe={"probe": ""}, notes=notes)
         if not params.path:
             raise ParamError("'graph.load' needs a folder for the database", help="set `path`, such as `path: graph/`")
         notes = (f"kept in {params.target}",)
@@ -71,22 +100,40 @@ class Load:
     def run(self, job: Job) -> Made:
         """Bring the database up to date. Raises TaskError for an input that is no graph, and for a folder of others."""
         frugal()
-        require("graph", "pyarrow", "ladybug")
+        extra, package = ("neo4j", "neo4j") if job.params.target == "neo4j" else ("graph", "ladybug")
+        require(extra, "pyarrow", package)
         from mmetl.items.keeping import keep_equal, keyed_input
-        from mmetl.transforms.graph.declared import declared_by
-        from mmetl.utils.memory import memory_bytes
 
         table = keyed_input(job, "nodes and edges")
-        manifest, params = table.manifest, job.params
+        manifest = table.manifest
         refuse_others(table)
-        memory = memory_bytes(job.memory_limit) if job.memory_limit else None
-        declared = declared_by(job, manifest.columns)
-        target = open_graph(
-            params, job.root, threads=job.threads, memory=memory, on_cancel=job.on_cancel, declared=declared
-        )
+        target, said = _target(job, manifest)
         columns = [c.name for c in manifest.columns if c.name not in manifest.key]
-        said = sorted([*group, *sorted(properties)] for group, properties in declared.items())
-        return keep_equal(job, target, table, columns, [params.model_dump(), self.version, said], named=False)
+        made_with = job.params.model_dump(exclude={"probe", "connection"})
+        return keep_equal(job, target, table, columns, [made_with, self.version, said], named=False)
+
+
+def _target(job: Job, manifest: Manifest) -> tuple[Target, Any]:
+    """Return the target of a task, and what of the graph decides how it looks even where there are no rows."""
+    if job.params.target == "neo4j":
+        from mmetl.engines.neo4j_graph import Neo4jGraph
+
+        return Neo4jGraph(job.connection, job.name, on_cancel=job.on_cancel), None
+    from mmetl.transforms.graph.declared import declared_by
+    from mmetl.utils.memory import memory_bytes
+
+    memory = memory_bytes(job.memory_limit) if job.memory_limit else None
+    declared = declared_by(job, manifest.columns)
+    limits = {"threads": job.threads, "memory": memory, "on_cancel": job.on_cancel, "declared": declared}
+    said = sorted([*group, *sorted(properties)] for group, properties in declared.items())
+    return open_graph(job.params, job.root, **limits), said
+
+
+def _probe_s(text: str) -> float | None:
+    """Return seconds after which the server is asked again; None: never."""
+    if text in {"run", "never"}:
+        return 0.0 if text == "run" else None
+    return float(text[:-1]) * SECONDS[text[-1]]
 
 
 LOAD = Load()

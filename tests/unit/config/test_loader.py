@@ -249,7 +249,7 @@ def test_project_file(tmp_path: Path) -> None:
     """Defaults, and the whole message of a wrong key."""
     path = tmp_path / "mmetl.yml"
     path.write_text("version: 1\nroot: ${R:-.}\nretention: {days: 7}\n")
-    project = load_project(path, env={})
+    project = load_project(path, env={}).project
     assert (project.root, project.pipelines) == (".", ("*.yaml", "pipelines/*.yaml"))
     assert (project.retention.days, project.retention.builds) == (7, 3)
     path.write_text("version: 1\nretention: {dayz: 7, builds: 0}\n")

@@ -27,16 +27,16 @@ tasks:
   index: TARGET
 """
 GRAPH = """\
-{transform: graph.load, inputs: [kg], params: {path: index/}}
+{{transform: graph.load, inputs: [kg], params: {{{0}}}}}
   kg:
     transform: graph.build
     params:
       nodes:
-        - {label: Text, from: texts, key: id, properties: {body: text, size: size}}
-        - {label: Ten, from: tens, key: ten}
+        - {{label: Text, from: texts, key: id, properties: {{body: text, size: size}}}}
+        - {{label: Ten, from: tens, key: ten}}
       edges:
-        - {type: PART_OF, from: tens, source: {label: Text, key: id}, target: {label: Ten, key: ten}, properties: {length: size}}
-  tens: {transform: tabular.sql, params: {sql: "select id, id // 10 as ten, size from texts"}, key: [id]}
+        - {{type: PART_OF, from: tens, source: {{label: Text, key: id}}, target: {{label: Ten, key: ten}}, properties: {{length: size}}}}
+  tens: {{transform: tabular.sql, params: {{sql: "select id, id // 10 as ten, size from texts"}}, key: [id]}}
 """
 OWN = """\
 import hashlib, math
@@ -49,11 +49,17 @@ def embed(texts):
     return made
 """
 INDEX = "{{transform: vector.index, inputs: [vectors], params: {{path: index/, text: text, {0}}}}}"
+CONNECTIONS = """\
+version: 1
+connections:
+  main: {kind: neo4j, uri: "URI", password: "${secret:NEO4J_PASSWORD}"}
+"""
 TARGETS = {
     "light": INDEX.format("target: light"),
     "light with a graph": INDEX.format("target: light, ann_above: 10"),
     "lancedb": INDEX.format("target: lancedb"),
-    "ladybug": GRAPH,
+    "ladybug": GRAPH.format("path: index/"),
+    "neo4j": GRAPH.format("target: neo4j, connection: main"),
     "files": '{transform: document.export, inputs: [vectors], params: {path: index/, name: "{id}", front_matter: [size]}}',
 }
 
@@ -145,15 +151,44 @@ class Graph(Library):
         assert nodes == [[len(self.texts) + len({n // 10 for n in self.texts})]]
 
 
+class Served(Graph):
+    """The same, in a server."""
+
+    folder = ""
+
+    def check(self):
+        asked = "MATCH (t:Text)-[e:PART_OF]->(n:Ten) RETURN t._key, t.body, t.size, n._key, e.length"
+        found = sorted(self.server.run(asked))
+        assert found == sorted([str(n), t, len(t), str(n // 10), len(t)] for n, t in self.texts.items())
+        nodes = self.server.run("MATCH (n) WHERE n:Text OR n:Ten RETURN count(*)")
+        assert nodes == [[len(self.texts) + len({n // 10 for n in self.texts})]]
+        assert self.server.run("MATCH ()-[e]->() RETURN count(*)") == [[len(self.texts)]]
+
+
 def text_of(number, extra=""):
     return f"everywhere text number{number} {extra}".strip()
 
 
 @pytest.fixture(params=TARGETS)
 def library(request, empty):
-    pytest.importorskip({"files": "pyarrow", "lancedb": "lancedb", "ladybug": "ladybug"}.get(request.param, "usearch"))
-    kind = {"files": Files, "ladybug": Graph}.get(request.param, Library)
-    return kind(empty, TARGETS[request.param])
+    server = request.getfixturevalue("neo4j") if request.param == "neo4j" else None
+    pytest.importorskip(
+        {"files": "pyarrow", "lancedb": "lancedb", "ladybug": "ladybug", "neo4j": "neo4j"}.get(request.param, "usearch")
+    )
+    kind = {"files": Files, "ladybug": Graph, "neo4j": Served}.get(request.param, Library)
+    if server:
+        empty.write("mmetl.yml", CONNECTIONS.replace("URI", server.uri))
+    made = kind(empty, TARGETS[request.param])
+    made.server = server
+    return made
+
+
+@pytest.fixture
+def foldered(library):
+    """One that is a folder."""
+    if not library.folder:
+        pytest.skip("it is in no folder; test_neo4j_target.py does the same with a server")
+    return library
 
 
 @pytest.fixture
@@ -216,9 +251,9 @@ def test_words_meaning_and_both(index):
 
 
 @pytest.mark.parametrize("how", ["appended", "removed", "added", "emptied"])
-def test_what_was_changed_from_outside_is_seen_and_mended(library, how):
-    library.run()
-    folder = library.project.root / "index"
+def test_what_was_changed_from_outside_is_seen_and_mended(foldered, how):
+    foldered.run()
+    folder = foldered.project.root / "index"
     some = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     if how == "appended":
         with some.open("ab") as file:
@@ -229,39 +264,39 @@ def test_what_was_changed_from_outside_is_seen_and_mended(library, how):
         (folder / "foreign.txt").write_text("x")
     else:
         shutil.rmtree(folder)
-    told = library.project.fast("dry-run", "--json").json()["tasks"]
+    told = foldered.project.fast("dry-run", "--json").json()["tasks"]
     why = next(t["reasons"] for t in told if t["task"] == "index")
     assert why == ["output index/ was deleted" if how == "emptied" else "output index/ was changed by something else"]
-    assert library.run()["outcome"] == "ran"
-    library.check()
-    assert library.run()["outcome"] == "fresh"
+    assert foldered.run()["outcome"] == "ran"
+    foldered.check()
+    assert foldered.run()["outcome"] == "fresh"
 
 
-def test_other_params_make_it_anew(library):
-    library.run()
-    library.project.edit("pipeline.yaml", "path: index/", "path: other/")
-    library.folder = "other"
-    library.run()
-    library.check()
-    assert not (library.project.root / "index").exists()
-    assert library.run("--force")["items"] == library.forced
-    library.check()
+def test_other_params_make_it_anew(foldered):
+    foldered.run()
+    foldered.project.edit("pipeline.yaml", "path: index/", "path: other/")
+    foldered.folder = "other"
+    foldered.run()
+    foldered.check()
+    assert not (foldered.project.root / "index").exists()
+    assert foldered.run("--force")["items"] == foldered.forced
+    foldered.check()
 
 
-def test_clean_removes_it_and_a_run_makes_it(library):
-    library.run()
-    assert library.project.fast("clean", "index").code == 0
-    assert not (library.project.root / "index").exists()
-    library.run()
-    library.check()
+def test_clean_removes_it_and_a_run_makes_it(foldered):
+    foldered.run()
+    assert foldered.project.fast("clean", "index").code == 0
+    assert not (foldered.project.root / "index").exists()
+    foldered.run()
+    foldered.check()
 
 
-def test_a_folder_of_somebody_else_is_left_alone(library):
-    library.project.write("index/mine.txt", "mine")
-    done = library.project.fast("run", "--json")
+def test_a_folder_of_somebody_else_is_left_alone(foldered):
+    foldered.project.write("index/mine.txt", "mine")
+    done = foldered.project.fast("run", "--json")
     assert done.code == 1
     assert "is not empty, and was not made by this task" in done.out
-    assert library.project.read("index/mine.txt") == "mine"
+    assert foldered.project.read("index/mine.txt") == "mine"
 
 
 def test_an_empty_table(library):
@@ -272,19 +307,19 @@ def test_an_empty_table(library):
     library.check()
 
 
-def test_killed_while_it_writes(library):
-    library.run()
-    library.texts = {n: text_of(n, f"again {n % 7}") for n in range(3000)}
-    library.save()
-    folder = library.project.root / "index"
+def test_killed_while_it_writes(foldered):
+    foldered.run()
+    foldered.texts = {n: text_of(n, f"again {n % 7}") for n in range(3000)}
+    foldered.save()
+    folder = foldered.project.root / "index"
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
-    process = library.project.start("run")
+    process = foldered.project.start("run")
     wait_for(lambda: {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.exists()} != before, 60)
     time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    library.run()
-    library.check()
+    foldered.run()
+    foldered.check()
 
 
 def test_most_of_many_rows_change_and_are_counted_as_they_are(library):

@@ -1,0 +1,167 @@
+"""Neo4j servers: how mmETL gets in, what it tells when it does not, and what it asks about the graph of a task.
+
+A connection is what `connections:` of the project file says, its secrets resolved: name, uri, user, password, database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from mmetl.cache.fingerprints import MISSING
+from mmetl.contracts.artifact import Fingerprint
+from mmetl.engines.neo4j_text import STAMPS, count_edges, count_nodes
+from mmetl.engines.packages import require
+from mmetl.errors import MmetlError, TaskError
+from mmetl.utils.hashing import fingerprint_json
+
+CONNECT_S = 5.0
+"""Seconds after which a server that does not answer counts as one that is not there."""
+
+LONGEST = 300
+"""Characters that are told of what a server says."""
+
+PROBE_S = 5.0
+"""Seconds that a question of a probe may take."""
+
+_CODES = {
+    "Neo.ClientError.Database.DatabaseNotFound": "has no such database",
+    "Neo.DatabaseError.Schema.ConstraintCreationFailed": "cannot be made to hold each key of a label once",
+    "Neo.ClientError.Schema.IndexAlreadyExists": "cannot be made to hold each key of a label once",
+    "Neo.ClientError.Schema.ConstraintValidationFailed": "has a constraint that refuses this graph",
+}
+"""Codes of errors that a user can mend -> what is wrong with the server."""
+
+
+class Stamp(NamedTuple):
+    """What a database says that it holds for a task.
+
+    Attributes:
+        manifest, spec: as of `Applied`; empty while it is being changed.
+        nodes, edges: how many it holds.
+        types: of these edges.
+        properties: names of all properties that were written.
+    """
+
+    manifest: str = ""
+    spec: str = ""
+    nodes: int = 0
+    edges: int = 0
+    types: tuple[str, ...] = ()
+    properties: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def session(connection: Mapping[str, Any]) -> Iterator[Any]:
+    """Open a session of the driver with a server that has let us in.
+
+    Raises:
+        MissingError: if the driver is not installed.
+        TaskError: for what the driver or the server refuse, also inside; no secret is in it.
+    """
+    require("neo4j", "neo4j")
+    import neo4j
+
+    logging.getLogger("neo4j").addHandler(logging.NullHandler())  # what matters is told by errors
+    password, database = connection["password"], connection["database"] or None
+    try:
+        with (
+            neo4j.GraphDatabase.driver(
+                connection["uri"],
+                auth=(connection["user"], password) if password else None,
+                connection_timeout=CONNECT_S,
+                connection_acquisition_timeout=CONNECT_S,
+                notifications_min_severity="OFF",
+                telemetry_disabled=True,
+                user_agent="mmetl",
+            ) as driver,
+            driver.session(database=database) as opened,
+        ):
+            opened.run("RETURN 1").consume()  # not tried again: a server that is not there is told at once
+            yield opened
+    except (neo4j.exceptions.GqlError, ValueError, OverflowError, OSError) as error:
+        raise _told(error, connection) from error
+
+
+def _told(error: Exception, connection: Mapping[str, Any]) -> MmetlError:
+    """Return what to say of an error of the driver."""
+    from neo4j.exceptions import AuthError, DriverError, Neo4jError
+
+    name = connection["name"]
+    said = " ".join(str(getattr(error, "message", None) or error).split())[:LONGEST]
+    if isinstance(error, AuthError):
+        help_ = f"mend `user` or the secret of `password` of connection '{name}' in mmetl.yml"
+        return TaskError(f"'{name}' does not let the user '{connection['user']}' in", help=help_)
+    if isinstance(error, Neo4jError):
+        wrong = _CODES.get(error.code or "", "refused")
+        return TaskError(f"Neo4j '{name}' {wrong}: {said}")
+    if isinstance(error, (DriverError, OSError)):
+        return TaskError(
+            f"'{name}' cannot be reached at {connection['uri']}: {said}", help="is the server running there?"
+        )
+    return TaskError(f"'{name}': {said}")
+
+
+def check(connection: Mapping[str, Any]) -> str:
+    """Connect; return who answered. Raises as `session`."""
+    with session(connection) as opened:
+        info = opened.run("RETURN 1").consume()
+        return f"{info.server.agent}, database {info.database}"
+
+
+def probe(connection: Mapping[str, Any], owner: str) -> Fingerprint:
+    """Return one fingerprint over what a database holds for a task, by its own word; MISSING if it holds nothing.
+
+    A database that holds another number of nodes or edges than it says gives one that no other look gives: what was changed by
+    something else must never be taken for what a task has left. Raises as `session`.
+    """
+    with session(connection) as opened:
+        stamp = read_stamp(opened, owner)
+        if stamp is None:
+            return MISSING
+        counts = count(opened, owner, stamp.types, timeout_s=PROBE_S)
+    found = fingerprint_json("neo4j/1", [stamp.manifest, stamp.spec])
+    is_whole = stamp.manifest and counts == (stamp.nodes, stamp.edges)
+    return found if is_whole else f"{found} at {time.time_ns()}"
+
+
+def drop(connection: Mapping[str, Any], owner: str) -> None:
+    """Remove what a database holds for a task, and for nobody else. Raises as `session`."""
+    from mmetl.engines.neo4j_graph import Neo4jGraph
+
+    Neo4jGraph(connection, owner).drop()
+
+
+# --- questions, in a session or in a transaction
+
+
+def read_stamp(opened: Any, owner: str) -> Stamp | None:
+    """Return what a database says of a task."""
+    found = opened.run(f"MATCH (_s:{STAMPS} {{owner: $owner}}) RETURN properties(_s) AS said", owner=owner).single()
+    if found is None:
+        return None
+    said = found["said"]
+    return Stamp(
+        said.get("manifest", ""),
+        said.get("spec", ""),
+        said.get("nodes", 0),
+        said.get("edges", 0),
+        tuple(said.get("types", ())),
+        tuple(said.get("properties", ())),
+    )
+
+
+def count(opened: Any, owner: str, types: tuple[str, ...], *, timeout_s: float | None = None) -> tuple[int, int]:
+    """Return how many nodes and edges a database holds for a task."""
+    found = []
+    for statement in (count_nodes(owner), count_edges(owner, types)):
+        asked: Any = statement
+        if timeout_s is not None:
+            import neo4j
+
+            asked = neo4j.Query(statement, timeout=timeout_s)
+        found.append(opened.run(asked).single()[0] if statement else 0)
+    return found[0], found[1]

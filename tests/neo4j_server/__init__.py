@@ -1,0 +1,87 @@
+"""A real Neo4j for tests: its own test harness, from Maven, in a Java process that ends when nobody holds its input."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PASSWORD = "a password: 'of' tests"
+FETCH_S = 900  # about 250 jars, from the network where Maven does not have them yet
+
+
+def jars(cache: Path) -> Path | str:
+    """Have Maven copy the server's jars, once for each `pom.xml`; return their folder, or why they cannot be had."""
+    folder = cache / hashlib.sha256((HERE / "pom.xml").read_bytes()).hexdigest()[:16]
+    done = folder / "done"
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.exists():
+            return folder
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
+        command = ["mvn", "--quiet", "--batch-mode", "--file", str(HERE / "pom.xml"), *goal]
+        try:
+            made = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_S, check=False)
+        except subprocess.TimeoutExpired:
+            return f"Maven took longer than {FETCH_S} s"
+        if made.returncode:
+            return " ".join((made.stdout + made.stderr).split())[:500]
+        done.touch()
+        return folder
+
+
+class Server:
+    """A server that was started, on a free port of loopback.
+
+    Attributes:
+        uri: where it listens; empty if it did not come up.
+        said: what it said on its way.
+    """
+
+    def __init__(self, folder: Path, data: Path) -> None:
+        self._log = (data / "server.log").open("w+")
+        command = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", f"{folder}/*", str(HERE / "Server.java")]
+        self._process = subprocess.Popen(
+            [*command, str(data), PASSWORD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+        self.uri = ""
+        for line in self._process.stdout or ():
+            if line.startswith("BOLT "):
+                self.uri = line.split()[1].rstrip("/")
+                break
+
+    @property
+    def said(self) -> str:
+        self._log.seek(0)
+        return self._log.read()[-500:]
+
+    @property
+    def port(self) -> int:
+        return int(self.uri.rpartition(":")[2])
+
+    def close(self) -> None:
+        """End it: it does so when its input ends; after a while, by its own handle."""
+        try:
+            self._process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+        self._log.close()
+
+    def run(self, query: str, **parameters: Any) -> list[Sequence[Any]]:
+        """Return the rows of a query, as lists."""
+        import neo4j
+
+        with neo4j.GraphDatabase.driver(self.uri, auth=("neo4j", PASSWORD)) as driver:
+            found = driver.execute_query(query, parameters, result_transformer_=neo4j.Result.values)
+        return list(found)
+
+    def clear(self) -> None:
+        """Remove everything."""
+        for (name,) in self.run("SHOW CONSTRAINTS YIELD name"):
+            self.run(f"DROP CONSTRAINT `{name}`")
+        self.run("MATCH (n) DETACH DELETE n")
