@@ -13,12 +13,12 @@ from mmetl.cache.arrow_types import arrow_schema
 from mmetl.cache.tables import read_table
 from mmetl.contracts.transform import Job, Table
 from mmetl.errors import TaskError
+from mmetl.items.beside import key_type, named
 from mmetl.items.hashes import row_digests
 from mmetl.items.keeping import refuse_unknown
 from mmetl.transforms.cross.blocks import Blocks, as_json, block_table, blocks_of, number_of
 from mmetl.transforms.cross.clusters import ContradictionError, Pair, clustered
 from mmetl.transforms.cross.names import Spelling, spelled
-from mmetl.transforms.document.kept_rows import named
 
 if TYPE_CHECKING:
     from mmetl.transforms.cross.resolve import Comparison, ResolveParams
@@ -189,11 +189,7 @@ def _columns(
     records: Records, of: list[int], score: list[float | None], doubt: dict[int, tuple[float, int]]
 ) -> pa.Table:
     doubts = [doubt.get(n) for n in range(len(records))]
-    kind = (
-        records.schema.field(0).type
-        if len(records.key) == 1
-        else pa.struct([f.with_nullable(True) for f in records.schema])
-    )
+    kind = key_type(records.schema, records.key)
     columns = {
         "entity": named(records.keys, pa.array(of, pa.int64()), kind),
         "score": pa.array(score, pa.float64()),
@@ -201,5 +197,4 @@ def _columns(
         "review_with": named(records.keys, pa.array([d and d[1] for d in doubts], pa.int64()), kind),
         "review_score": pa.array([d and -d[0] for d in doubts], pa.float64()),
     }
-    plain = {n: c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for n, c in columns.items()}
-    return pa.table({n: records.in_order_of_rows(c) for n, c in plain.items()})
+    return pa.table({n: records.in_order_of_rows(c) for n, c in columns.items()})

@@ -17,7 +17,7 @@ from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import ItemIndex, Items
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
 from mmetl.errors import ParamError, TaskError
-from mmetl.items.steps import ROWS, EarlierStep, known_rows, recipe_of_step
+from mmetl.items.steps import EarlierStep, known_rows, recipe_of_step
 from mmetl.items.transform import ItemTransform
 
 if TYPE_CHECKING:
@@ -111,14 +111,14 @@ class Deduplicate:
     def run(self, job: Job) -> Made:
         """Compute new signatures, find duplicates, write what changed. Raises TaskError for an input without a key."""
         signed = SIGNATURES.run(self._of_signatures(job))
-        from mmetl.transforms.document.kept_rows import KeptRows
+        from mmetl.transforms.document.kept_rows import kept_rows
 
         assert signed.items
         table = next(iter(job.inputs.values()))
         assert isinstance(table, Table)
         said = _find(job, table, signed)
-        rows = KeptRows(job, table, said)
-        units = rows.units(ROWS, known_rows(job.earlier))
+        rows = kept_rows(job, table, said)
+        units = rows.units(known_rows(job.earlier))
         found = int((said.duplicates.of >= 0).sum())
         return Made(
             tuple(p for unit in units for p in unit.parts),
@@ -167,8 +167,7 @@ def _find(job: Job, table: Table, signed: Made) -> Said:
     of, similarity = np.full(len(order), -1, np.int64), np.zeros(len(order), np.float32)
     there = found.of >= 0
     of[order[there]], similarity[order[there]] = order[found.of[there]], found.similarity[there]
-    starts = np.cumsum([0, *(p.rows for p in table.manifest.parts)]).tolist()
-    return Said(Duplicates(of, similarity), keys, starts)
+    return Said(Duplicates(of, similarity), keys)
 
 
 DEDUPLICATE = Deduplicate()

@@ -11,6 +11,7 @@ from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.frugal import frugal
+from mmetl.items.steps import known_rows
 from mmetl.items.transform import item_inputs
 from mmetl.transforms.vector.types import dimensions_of
 
@@ -54,16 +55,15 @@ class Deduplicate:
         frugal()
         require("tabular", "pyarrow")
         from mmetl.cache.fingerprints import combine
-        from mmetl.transforms.document.kept_rows import KeptRows
+        from mmetl.transforms.document.kept_rows import kept_rows
 
         table, _ = item_inputs(job)
         manifest = table.manifest
         if not manifest.key:
             raise TaskError(f"'{table.task}' has no key", help="which of two rows is kept goes by the key: set `key:`")
         said = _find(job, table)
-        rows = KeptRows(job, table, said)
-        last = job.earlier.last() if job.earlier and not job.earlier.forced else None
-        units = tuple(rows.units("", {u.input: u for u in last.units} if last else {}))
+        rows = kept_rows(job, table, said)
+        units = tuple(rows.units(known_rows(job.earlier)))
         found = int((said.duplicates.of >= 0).sum())
         # What decides a part is in the name of its unit.
         basis = Basis(job.earlier.recipe if job.earlier else "", combine([c.name for c in rows.columns]))
@@ -108,8 +108,7 @@ def _find(job: Job, table: Table) -> Said:
     of, similarity = np.full(len(order), -1, np.int64), np.zeros(len(order), np.float32)
     there = np.nonzero(found.of != np.arange(len(order)))[0]
     of[order[there]], similarity[order[there]] = order[found.of[there]], 1 - found.distances[there]
-    starts = np.cumsum([0, *(p.rows for p in table.manifest.parts)]).tolist()
-    return Said(Duplicates(of, similarity), keys, starts)
+    return Said(Duplicates(of, similarity), keys)
 
 
 DEDUPLICATE = Deduplicate()
