@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from mmetl.cache.arrow_types import arrow_schema
 from mmetl.cache.tables import read_table
-from mmetl.contracts.transform import Job, Table
+from mmetl.contracts.transform import Table
 from mmetl.errors import TaskError
 from mmetl.items.beside import key_type, named
 from mmetl.items.hashes import row_digests
@@ -71,13 +72,13 @@ class Records:
         columns = {c: self._rows.column(c).to_pylist() for rule in params.block for c in rule}
         return blocks_of(columns, params.block, params.prefix, params.largest_block)
 
-    def block_table(self, blocks: Blocks, job: Job) -> Table:
-        """Return the blocks as a table."""
+    def block_table(self, blocks: Blocks, folder: Path) -> Table:
+        """Return the blocks as a table whose files are in a folder."""
         compared = [
             _values(self._rows.column(c).to_pylist(), how, self._params) for c, how in self._params.compare.items()
         ]
         whole = zip(self._names, zip(*compared, strict=True), strict=True)
-        return block_table(blocks.members, [as_json(name, values) for name, values in whole], job.scratch)
+        return block_table(blocks.members, [as_json(name, values) for name, values in whole], folder)
 
     def pairs(self, table: Table) -> Pairs:
         """Return the pairs of a table of them, once each, the first record of each first."""

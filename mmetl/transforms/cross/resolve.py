@@ -7,7 +7,10 @@ somebody said of some; of the table only parts in which that changed are written
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -133,23 +136,31 @@ class ResolveEntities:
             )
         return Declaration()
 
+    def estimate(self, job: Job) -> Mapping[str, float]:
+        """Return how many blocks a run would find added, changed and so on, and compare. Raises TaskError where a run would fail before it began."""
+        _require()
+        from mmetl.transforms.cross.records import Records
+
+        table, _ = _inputs(job)
+        records = Records(table, job.params)
+        with TemporaryDirectory() as folder:
+            blocks = records.block_table(records.blocks(), Path(folder))
+            return PAIRS.estimate(self._of_pairs(job, blocks))
+
     def run(self, job: Job) -> Made:
         """Compare new and changed blocks, find what is one, write what changed. Raises TaskError for inputs that do not fit."""
-        frugal()
-        require("tabular", "pyarrow")
-        require("entities", "rapidfuzz")
+        _require()
         from mmetl.items.beside import RowsBeside
         from mmetl.transforms.cross.records import Records, entities, exceptions_of, said
 
         table, exceptions = _inputs(job)
         params: ResolveParams = job.params
-        refuse_unknown(table, [*params.compare, *(column for rule in params.block for column in rule)])
         records = Records(table, params)
         blocks = records.blocks()
         for name, count in sorted(blocks.large.items()):
             shown = " ".join(name.split("\x1f")[1:])
             job.log.write(f"not compared: {count:,} records share '{shown}'; see `largest_block`\n")
-        compared = PAIRS.run(self._of_pairs(job, records.block_table(blocks, job)))
+        compared = PAIRS.run(self._of_pairs(job, records.block_table(blocks, job.scratch)))
         assert compared.items
         manifest = Manifest("table", compared.parts, ("_block", "_left", "_right"), compared.columns, compared.buckets)
         pairs = records.pairs(Table(table.task, manifest, tuple(job.parts.path(p.fingerprint) for p in manifest.parts)))
@@ -180,11 +191,18 @@ class ResolveEntities:
         return replace(job, params=params, inputs={"blocks": blocks}, earlier=earlier, key=())
 
 
+def _require() -> None:
+    frugal()
+    require("tabular", "pyarrow")
+    require("entities", "rapidfuzz")
+
+
 def _inputs(job: Job) -> tuple[Table, Table | None]:
     ordered = sorted(job.inputs.items(), key=lambda item: item[0] == EXCEPTIONS)
     table, others = item_inputs(replace(job, inputs=dict(ordered)))
     if not table.manifest.key:
         raise TaskError(f"'{table.task}' has no key", help="records are named by their key: set `key:`")
+    refuse_unknown(table, [*job.params.compare, *(column for rule in job.params.block for column in rule)])
     return table, others.get(EXCEPTIONS)
 
 
