@@ -35,9 +35,13 @@ from mmetl.engines.neo4j_text import (
     unique_keys,
 )
 from mmetl.errors import AnewError, TaskError
+from mmetl.utils.retry import retry
 
 TRANSACTION_ROWS = 20_000
 """Rows that one transaction writes at most: it has to fit into the server's memory."""
+
+RETRIES, RETRY_S = 3, 0.5
+"""How often a transaction is written again whose commit was not answered, and seconds before the first time."""
 
 Key = tuple[str, ...]
 
@@ -154,6 +158,10 @@ class Neo4jGraph:
 
     def _write(self, opened: Any, steps: Iterator[Step], stamp: Stamp | None) -> None:
         """Do steps in as many transactions as it takes; the last one lets the database say what it holds from then on."""
+        from neo4j.exceptions import IncompleteCommit
+
+        # Whether such a commit was done nobody knows; all that is written can be written twice.
+        write = retry(RETRIES, RETRY_S, on=(IncompleteCommit,))(opened.execute_write)
         todo, step = [], next(steps, None)
         rows, begun = 0, False
         while step is not None:
@@ -161,9 +169,9 @@ class Neo4jGraph:
             rows += len(step.rows)
             step = next(steps, None)
             if step is not None and rows + len(step.rows) > TRANSACTION_ROWS:
-                opened.execute_write(self._some, todo, begin=not begun)
+                write(self._some, todo, begin=not begun)
                 todo, rows, begun = [], 0, True
-        opened.execute_write(self._last, todo, stamp)
+        write(self._last, todo, stamp)
 
     def _some(self, transaction: Any, steps: Sequence[Step], *, begin: bool = False) -> None:
         if begin:
