@@ -109,11 +109,14 @@ def _walk(bounds: _Bounds, folder: str, real: str, parts: list[str], found: list
         name = entry.name
         if name == STATE_DIR and not prefix:
             continue
+        leads, listed = bool(folders and folders(name)), bool(files and files(name))
+        if not leads and not listed:
+            continue  # what the pattern does not reach may be anything, also a link to itself
         if _is_folder(entry, prefix):
-            if folders is not None and folders(name):
+            if leads:
                 there = os.path.realpath(entry.path) if entry.is_symlink() else inside + name
                 _walk(bounds, prefix + name, there, parts if through else rest, found, below)
-        elif files is not None and files(name) and entry.is_file():
+        elif listed and entry.is_file():
             found.append(prefix + name)
 
 

@@ -232,7 +232,6 @@ class Job:
     scratch: Path
     log: TextIO
     connection: Mapping[str, Any] = field(default_factory=dict)
-    made_by: Callable[[str], tuple[str, Mapping[str, Any]]] | None = None
     threads: int = 1
     memory_limit: str | None = None
     previous: Manifest | None = None
@@ -245,6 +244,7 @@ class Job:
     remote: Remote | None = None
     meter: Meter | None = None
     progress: Callable[[int, int, Mapping[str, float]], None] = lambda _done, _todo, _counts: None
+    made_by: Callable[[str], tuple[str, Mapping[str, Any]]] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ TASKS = {
 
 
 def text(number):
-    return f"Text {number} of ann{number}@example.com names Ada Lovelace and the number {number * 7919}."
+    """Return a text that is like no other: those that are alike would all be compared with each other."""
+    own = " ".join(f"w{number * prime % 99_991}" for prime in range(7, 60, 2))
+    return f"Text {number} of ann{number}@example.com names Ada Lovelace and the number {number * 7919}: {own}."
 
 
 @pytest.mark.parametrize("name", TASKS)
