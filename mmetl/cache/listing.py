@@ -107,11 +107,10 @@ def _walk(bounds: _Bounds, folder: str, real: str, parts: list[str], found: list
     below, inside = (*above, real), f"{real.rstrip('/')}/"
     for entry in entries:
         name = entry.name
-        if name == STATE_DIR and not prefix:
-            continue
         leads, listed = bool(folders and folders(name)), bool(files and files(name))
-        if not leads and not listed:
-            continue  # what the pattern does not reach may be anything, also a link to itself
+        # What the pattern does not reach may be anything, also a link to itself.
+        if (name == STATE_DIR and not prefix) or not (leads or listed):
+            continue
         if _is_folder(entry, prefix):
             if leads:
                 there = os.path.realpath(entry.path) if entry.is_symlink() else inside + name
