@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ from mmetl.config.matrix import families, family_of
 from mmetl.config.problems import problems_from_validation
 from mmetl.config.schema import TaskSpec
 from mmetl.config.secrets import looks_secret
-from mmetl.contracts.plan import TaskDetail, TaskNode
+from mmetl.contracts.plan import TaskDetail
 from mmetl.contracts.transform import Outside, Scope, Transform
 from mmetl.core.calls import wrong_calls
 from mmetl.core.clashes import clashes, own_path
+from mmetl.core.compiled import Compiled
 from mmetl.core.dag import CycleError, topological_sort
 from mmetl.core.draft import Draft
 from mmetl.core.expected import related_tasks
@@ -34,29 +34,6 @@ from mmetl.errors import ConfigError, MmetlError, ParamError, Problem, UsageErro
 from mmetl.utils.env import Env
 from mmetl.utils.hashing import to_json, xxh3_hex
 from mmetl.utils.text import near, shown
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A planned pipeline before it is kept: nodes in topological order, and what each is made of.
-
-    Attributes:
-        nodes: task -> node.
-        details: task -> what running it needs.
-        recipes: recipe fingerprint -> its components, for `why`.
-        files: every file that decided how the plan looks, relative to the project or absolute.
-        listings: folder -> fingerprint of the names of its Python files, of those that code may import by computed names.
-        env: every environment variable that did, with the value found or None.
-    """
-
-    pipeline: str
-    nodes: dict[str, TaskNode]
-    details: dict[str, TaskDetail]
-    recipes: dict[str, dict[str, Any]]
-    files: tuple[str, ...]
-    listings: Mapping[str, str]
-    env: Mapping[str, str | None]
-
 
 _Call = tuple[str, tuple[str, ...] | None, tuple[Any, ...]]
 """A function that is called, the names of its arguments where they are known, and the place of what names it."""
