@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mmetl.contracts.graph import (
     KIND,
@@ -16,20 +16,19 @@ from mmetl.contracts.graph import (
     SOURCE_LABEL,
     TARGET,
     TARGET_LABEL,
-    WORD,
     is_graph,
     properties_of,
 )
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
+from mmetl.transforms.graph.mapping import Word
 from mmetl.transforms.graph.whole import check_input
 from mmetl.utils.text import near, quote
 
 if TYPE_CHECKING:
     from mmetl.contracts.artifact import Manifest
 
-Word = Annotated[str, StringConstraints(pattern=WORD)]
 GRAPH = "__mmetl_graph"
 
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
-from mmetl.contracts.graph import WORD
 from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.graph.build import make_graph
-from mmetl.transforms.graph.mapping import BuildParams, Edges, End, Nodes, Properties
+from mmetl.transforms.graph.mapping import BuildParams, Edges, End, Nodes, Properties, Word
 from mmetl.utils.text import near, quote
 
 DOCUMENTS, CHUNKS, MENTIONS = "documents", "chunks", "mentions"
 NEXT, COUNTED = "__mmetl_next", "__mmetl_counted"
 ENTITY = ("label", "entity")
 """The columns that name what is mentioned, as `document.entities` makes them."""
-
-Word = Annotated[str, StringConstraints(pattern=WORD)]
 
 
 class LexicalParams(BaseModel):

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-
-from mmetl.contracts.graph import WORD
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.graph.build import make_graph, name_sql
-from mmetl.transforms.graph.mapping import BuildParams, Edges, Nodes, Properties
+from mmetl.transforms.graph.mapping import BuildParams, Edges, Nodes, Properties, Word
 
 ROWS, PAIRS = "rows", "pairs"
 SIMILAR = "__mmetl_similar"
 NEAR = "near_"  # what `vector.knn` puts before the other row's key
-
-Word = Annotated[str, StringConstraints(pattern=WORD)]
 
 
 class KnnGraphParams(BaseModel):

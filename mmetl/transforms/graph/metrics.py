@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.graph.whole import NetworkParams, Word, check_input
+from mmetl.transforms.graph.mapping import Word
+from mmetl.transforms.graph.whole import NetworkParams, check_input
 
 if TYPE_CHECKING:
     from mmetl.transforms.graph.network import Network

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-
-from mmetl.contracts.graph import WORD
 from mmetl.contracts.transform import Scope
 from mmetl.errors import ParamError
-
-Word = Annotated[str, StringConstraints(pattern=WORD)]
+from mmetl.transforms.graph.mapping import Word
 
 
 class NetworkParams(BaseModel):
