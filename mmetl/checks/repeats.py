@@ -14,8 +14,9 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.uint64]
 
 CELL_ROWS = 1 << 19  # of these the slots fit into a processor's cache
-MOST_CELLS = 256  # a byte names a cell; each is an open file
+MOST_CELLS = 256  # a byte names a cell; each may be an open file
 BATCH_ROWS = 1 << 18
+MOST_WAITING = 1 << 24  # hashes that wait in memory: 128 MB
 SLOTS_A_ROW = 4
 FEW = 1 << 14  # these are sorted at once
 
@@ -23,22 +24,77 @@ FEW = 1 << 14  # these are sorted at once
 def repeated(batches: Iterable[Hashes], rows: int, scratch: Path) -> Hashes:
     """Return the hashes that occur more than once, each once. Exact.
 
-    They are cut into cells by their first bits, which wait in files: so memory is that of a cell, 1/256 of all at most.
+    They are cut into cells by their first bits, which wait in memory, and where they are very many in files: so memory is
+    bounded by MOST_WAITING, and by a cell, 1/256 of all at most.
 
     Args:
-        batches: 64-bit hashes.
+        batches: 64-bit hashes, at most BATCH_ROWS in each.
         rows: about how many they are.
-        scratch: folder for what waits.
+        scratch: folder for what waits in files.
     """
     cells = 1
     while cells < MOST_CELLS and rows > cells * CELL_ROWS:
         cells *= 2
-    scratch.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(tempfile.TemporaryFile(dir=scratch, buffering=0)) for _ in range(cells)]
+    with contextlib.ExitStack() as files:
+        waiting = _Cells(cells, rows, scratch, files)
         for hashes in _joined(batches):
-            _spread(hashes, files)
-        return np.concatenate([_repeated_in(_read(file)) for file in files])
+            waiting.add(hashes)
+        return np.concatenate([_repeated_in(cell) for cell in waiting.take()])
+
+
+class _Cells:
+    """Hashes that wait until all of the same first bits are there.
+
+    Memory is taken once: to be given a page by the system costs more than to write to it.
+    """
+
+    def __init__(self, cells: int, rows: int, scratch: Path, opened: contextlib.ExitStack) -> None:
+        self._cells, self._scratch, self._opened = cells, scratch, opened
+        self._waiting = np.empty(max(BATCH_ROWS * 2, min(rows + BATCH_ROWS * 2, MOST_WAITING)), np.uint64)
+        self._used = 0
+        self._ends: list[list[int]] = []  # of each batch that waits: where each cell's hashes end in it
+        self._files: list[Any] = []
+
+    def add(self, hashes: Hashes) -> None:
+        """Take a batch, ordered by cells."""
+        if self._used + len(hashes) > len(self._waiting):
+            self._put_away()
+        begin, self._used = self._used, self._used + len(hashes)
+        here = self._waiting[begin : self._used]
+        if self._cells == 1:
+            here[:] = hashes
+            self._ends.append([begin, self._used])
+            return
+        cell = hashes.view(np.uint8)[7::8] >> np.uint8(9 - self._cells.bit_length())
+        np.take(hashes, np.argsort(cell, kind="stable"), out=here, mode="clip")  # of bytes that is a radix sort
+        ends = np.cumsum(np.bincount(cell, minlength=self._cells)) + begin
+        self._ends.append([begin, *ends.tolist()])
+
+    def take(self) -> Iterator[Hashes]:
+        """Yield the hashes of each cell."""
+        if self._files:
+            self._put_away()
+            for file in self._files:
+                file.seek(0)
+                yield np.fromfile(file, np.uint64)
+            return
+        for cell in range(self._cells):
+            yield self._of(cell)
+
+    def _of(self, cell: int) -> Hashes:
+        found = [self._waiting[ends[cell] : ends[cell + 1]] for ends in self._ends]
+        return np.concatenate(found or [self._waiting[:0]])
+
+    def _put_away(self) -> None:
+        """Move what waits to files."""
+        if not self._files:
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            files = (tempfile.TemporaryFile(dir=self._scratch, buffering=0) for _ in range(self._cells))  # noqa: SIM115
+            self._files = [self._opened.enter_context(file) for file in files]
+        if self._ends:
+            for cell, file in enumerate(self._files):
+                file.write(self._of(cell).data)
+        self._used, self._ends = 0, []
 
 
 def _joined(batches: Iterable[Hashes]) -> Iterator[Hashes]:
@@ -53,23 +109,6 @@ def _joined(batches: Iterable[Hashes]) -> Iterator[Hashes]:
             waiting, rows = [], 0
     if waiting:
         yield np.concatenate(waiting)
-
-
-def _spread(hashes: Hashes, files: list[Any]) -> None:
-    """Append each hash to the file of its cell."""
-    if len(files) == 1:
-        files[0].write(hashes.data)
-        return
-    cell = hashes.view(np.uint8)[7::8] >> np.uint8(9 - len(files).bit_length())
-    together = hashes[np.argsort(cell, kind="stable")]  # of bytes that is a radix sort
-    ends = np.cumsum(np.bincount(cell, minlength=len(files))).tolist()
-    for file, start, end in zip(files, [0, *ends], ends, strict=False):
-        file.write(together[start:end].data)
-
-
-def _read(file: Any) -> Hashes:
-    file.seek(0)
-    return np.fromfile(file, np.uint64)
 
 
 def _repeated_in(hashes: Hashes) -> Hashes:
@@ -93,7 +132,7 @@ def _surely_differ(hashes: Hashes) -> bool:
         slot = (hashes.view(np.uint32)[1::2] & np.uint32(size - 1)).astype(np.intp)
         slots = np.zeros(size, np.uint32)
         slots[slot] = tag
-        lost = hashes[slots.take(slot) != tag]
+        lost = np.compress(slots.take(slot) != tag, hashes)
         if len(hashes) - len(lost) != np.count_nonzero(slots):
             return False
     ordered = np.sort(lost)

@@ -99,9 +99,9 @@ def _placed(sql: str, body: str, start: int) -> Iterator[None]:
 
 def reasons_below(inputs: Iterable[Input]) -> Iterator[str]:
     """Yield why the number of threads may change the result of a view that is read."""
-    from mmetl.engines.sql import analyse
-
     for view in (i for i in inputs if isinstance(i, View)):
+        from mmetl.engines.sql import analyse  # its parser is loaded where there is a view only
+
         exact = exact_columns(view.inputs.values())
         yield from analyse(view.manifest.sql, volatile=True, exact=exact).single_thread
         yield from reasons_below(view.inputs.values())

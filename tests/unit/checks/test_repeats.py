@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmetl.checks.repeats import CELL_ROWS, MOST_CELLS, repeated
+from mmetl.checks import repeats
+from mmetl.checks.repeats import BATCH_ROWS, CELL_ROWS, MOST_CELLS, repeated
 
 SHAPES = {
     "all different": lambda random, n: random.permutation(n).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15),
@@ -27,6 +28,19 @@ def test_finds_those_that_occur_twice_and_no_others(tmp_path: Path, shape: str, 
     values, counts = np.unique(hashes, return_counts=True)
     batches = np.array_split(hashes, 7)
     found = repeated(batches, CELL_ROWS * cells, tmp_path / "new")
+    assert sorted(found.tolist()) == values[counts > 1].tolist()
+    assert not (tmp_path / "new").exists()  # so few wait in memory
+
+
+@pytest.mark.parametrize("cells", [1, 4])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_does_not_fit_into_memory_waits_in_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str, cells: int
+) -> None:
+    monkeypatch.setattr(repeats, "MOST_WAITING", 3 * BATCH_ROWS)
+    hashes = SHAPES[shape](np.random.default_rng(3), 4 * BATCH_ROWS + 17).astype(np.uint64)
+    values, counts = np.unique(hashes, return_counts=True)
+    found = repeated(np.array_split(hashes, 99), CELL_ROWS * cells, tmp_path / "new")
     assert sorted(found.tolist()) == values[counts > 1].tolist()
     assert not list((tmp_path / "new").iterdir())  # what waited is gone
 
