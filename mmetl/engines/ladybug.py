@@ -5,7 +5,8 @@ What was learned of version 0.22, by trying it:
   it fills new databases only, which are closed by a checkpoint. Changes go by `LOAD FROM ... CREATE`, which the journal has.
 - A `COPY` that fails may leave the process unsound. So ends are checked before; a database that failed is thrown away.
 - A checkpoint after changes all over the graph costs half of a load. So the journal stays beside the database, is replayed by who
-  opens it, and is taken in when it has grown.
+  opens it, and is taken in when it has grown: a tenth of the database is where replaying and taking in cost the least together.
+- What is given as `$rows` makes it import polars, where that is installed, to see whether it is one of its tables: 0.1 s.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmetl.cache.arrow_types import arrow_schema, columns_of, normal_schema
-from mmetl.cache.tables import write_table
+from mmetl.cache.tables import read_part, write_table
 from mmetl.contracts.artifact import Column, Part, encode
 from mmetl.contracts.items import Unit
 from mmetl.contracts.transform import Job, Table
@@ -17,7 +17,6 @@ from mmetl.errors import TaskError
 from mmetl.items.hashes import row_hashes
 from mmetl.items.keeping import refuse_unknown
 from mmetl.items.ledger import Ledger, write_ledger
-from mmetl.items.plan import read_part
 from mmetl.items.steps import ROWS
 from mmetl.utils.hashing import xxh3_hex
 

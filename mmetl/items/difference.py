@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmetl.cache.tables import read_table
+from mmetl.cache.tables import read_part
 from mmetl.contracts.target import Difference
 from mmetl.contracts.transform import Table
 from mmetl.items.hashes import row_hashes
@@ -18,6 +18,9 @@ from mmetl.items.same import differing
 ID = "_id"
 FEW = 8
 """Of so many rows of a part one is kept at hand; more are read again: a part where all changed would fill the memory."""
+
+GATHERED_ROWS = 65_536
+"""Rows of several buckets that are compared at once: each call of Arrow has its price, however few the rows."""
 
 _HASH = pa.binary(16)
 
@@ -94,7 +97,7 @@ def _rows(table: Table, columns: Sequence[str], wanted: Sequence[_Wanted], *, na
     """Yield the wanted rows of some parts, with their identities first."""
     key = list(table.manifest.key)
     for number, at, found in wanted:
-        rows = _read(table, number, [*key, *(c for c in columns if c not in key)]) if found is None else found
+        rows = read_part(table, number, [*key, *(c for c in columns if c not in key)]) if found is None else found
         if at is not None and found is None:
             rows = rows.take(at)
         if named:
@@ -107,34 +110,65 @@ def _unlike(before: Table, after: Table, columns: Sequence[str]) -> tuple[list[_
     """Return the rows of parts that only one of two tables has, without those that stand in both."""
     key = list(after.manifest.key)
     wanted = [*key, *(c for c in columns if c not in key)]
-    known, wanted_now = ({p.fingerprint for p in t.manifest.parts} for t in (before, after))
-    old = {n: p.bucket for n, p in enumerate(before.manifest.parts) if p.fingerprint not in wanted_now}
-    new = {n: p.bucket for n, p in enumerate(after.manifest.parts) if p.fingerprint not in known}
+    sides = (before, _by_bucket(before, after)), (after, _by_bucket(after, before))
     alike = before.manifest.buckets == after.manifest.buckets and before.manifest.columns == after.manifest.columns
     found: tuple[list[_Rows], list[_Rows]] = ([], [])
-    for bucket in sorted({*old.values(), *new.values()}):
-        sides = [
-            [(n, _read(table, n, wanted)) for n, b in numbers.items() if b == bucket]
-            for table, numbers in ((before, old), (after, new))
-        ]
-        before_rows, after_rows = ([rows for _, rows in side] for side in sides)
-        masks = differing(before_rows, after_rows, key[-1]) if alike else None
-        for side, into, which in zip(sides, found, (0, 1), strict=True):
-            start = 0
-            for number, rows in side:
-                at, whole = pa.array(np.arange(rows.num_rows)), rows.num_rows
-                if masks is not None:
-                    at = at.filter(masks[which].slice(start, rows.num_rows))
-                    start += rows.num_rows
-                    rows = rows.take(at)  # noqa: PLW2901
-                if len(at):
-                    hashes = _binary(rows.select(key)), _binary(rows.select(columns))
-                    into.append(_Rows(number, at, *hashes, rows if len(at) * FEW <= whole else None))
+    for buckets in _gathered(sides):
+        old, new = ([(n, read_part(t, n, wanted)) for b in buckets for n in own.get(b, ())] for t, own in sides)
+        masks = differing([rows for _, rows in old], [rows for _, rows in new], key[-1]) if alike else (None, None)
+        for side, mask, into in zip((old, new), masks, found, strict=True):
+            into.extend(_left(side, mask, key, columns))
     return found
 
 
-def _read(table: Table, number: int, columns: Sequence[str]) -> pa.Table:
-    return read_table(Table(table.task, table.manifest, (table.paths[number],)), columns).read_all()
+def _by_bucket(table: Table, other: Table) -> dict[int, list[int]]:
+    """Return the numbers of the parts that the other table does not have, by bucket."""
+    known = {p.fingerprint for p in other.manifest.parts}
+    found: dict[int, list[int]] = {}
+    for number, part in enumerate(table.manifest.parts):
+        if part.fingerprint not in known:
+            found.setdefault(part.bucket, []).append(number)
+    return found
+
+
+def _gathered(sides: Sequence[tuple[Table, Mapping[int, Sequence[int]]]]) -> Iterator[list[int]]:
+    """Yield buckets that are compared at once."""
+    gathered: list[int] = []
+    rows = 0
+    for bucket in sorted({bucket for _, own in sides for bucket in own}):
+        size = sum(table.manifest.parts[n].rows for table, own in sides for n in own.get(bucket, ()))
+        if gathered and rows + size > GATHERED_ROWS:
+            yield gathered
+            gathered, rows = [], 0
+        gathered.append(bucket)
+        rows += size
+    if gathered:
+        yield gathered
+
+
+def _left(
+    parts: Sequence[tuple[int, pa.Table]], mask: pa.Array | None, key: Sequence[str], columns: Sequence[str]
+) -> Iterator[_Rows]:
+    """Yield the rows of some parts for which a mask over the rows of all is true; no mask: all rows."""
+    kept: list[tuple[int, pa.Array, pa.Table, bool]] = []
+    start = 0
+    for number, rows in parts:
+        at = pa.array(np.arange(rows.num_rows))
+        if mask is not None:
+            at = at.filter(mask.slice(start, rows.num_rows))
+        start += rows.num_rows
+        if len(at):
+            are_few = len(at) * FEW <= rows.num_rows
+            kept.append((number, at, rows if len(at) == rows.num_rows else rows.take(at), are_few))
+    if not kept:
+        return
+    whole = pa.concat_tables([rows for _, _, rows, _ in kept])
+    keys, others = _binary(whole.select(key)), _binary(whole.select(columns))
+    start = 0
+    for number, at, rows, are_few in kept:
+        hashes = keys.slice(start, len(at)), others.slice(start, len(at))
+        yield _Rows(number, at, *hashes, rows if are_few else None)
+        start += len(at)
 
 
 def _binary(rows: pa.Table) -> pa.Array:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pyarrow as pa
 
-from mmetl.cache.tables import read_table
+from mmetl.cache.tables import read_part
 from mmetl.contracts.artifact import Part
 from mmetl.contracts.items import Basis, Earlier, ItemIndex, Unit
 from mmetl.contracts.transform import Parts, Table
@@ -152,11 +151,6 @@ def _hashed(table: Table, number: int, shape: Shape) -> Ledger:
     keys = row_hashes(rows.select(shape.key))[:, 0] if shape.key else items[:, 0]
     rest = row_hashes(rows.select(shape.rest))[:, 0] if shape.rest else np.zeros(len(items), np.uint64)
     return Ledger(items, keys, rest, np.zeros(len(items), np.int64))
-
-
-def read_part(table: Table, number: int, columns: Sequence[str]) -> pa.Table:
-    """Return some columns of one part of the input. Raises TaskError if it is missing or damaged."""
-    return read_table(Table(table.task, table.manifest, (table.paths[number],)), columns).read_all()
 
 
 def _whole(unit: Unit, parts: Parts) -> bool:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmetl.cache.arrow_types import columns_of
-from mmetl.cache.tables import write_table
+from mmetl.cache.tables import read_part, write_table
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import Basis, ItemIndex, Items, Unit
 from mmetl.contracts.transform import Job, Made, Table
@@ -24,7 +24,7 @@ from mmetl.errors import TaskError
 from mmetl.items.calls import ERROR, ITEM, CutShortError, Result, joined
 from mmetl.items.hashes import Hashes
 from mmetl.items.ledger import Ledger, Numbers, read_ledger, write_ledger
-from mmetl.items.plan import Changed, Plan, plan_items, read_part
+from mmetl.items.plan import Changed, Plan, plan_items
 from mmetl.items.rows import MadeRows
 from mmetl.items.shape import Shape
 

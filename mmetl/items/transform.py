@@ -197,7 +197,7 @@ class ItemTransform:
         paid = self.items.paid
         if paid is None or not paid.used(job.params) or not plan.to_compute:
             return {}
-        from mmetl.items.plan import read_part
+        from mmetl.cache.tables import read_part
 
         sent = 0
         for changed in plan.changed:
