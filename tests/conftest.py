@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from harness import HELPERS, STEPS, TASKS, Project, lacking
 from neo4j_server import PASSWORD, Server, jars
+from neo4j_server.people import People
 
 
 @pytest.fixture
@@ -59,3 +60,9 @@ def neo4j(neo4j_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     neo4j_server.clear()
     monkeypatch.setenv("NEO4J_PASSWORD", PASSWORD)
     return neo4j_server
+
+
+@pytest.fixture
+def people(empty: Project, neo4j: Server) -> People:
+    """A project whose graph is to be in that server."""
+    return People(empty, neo4j)

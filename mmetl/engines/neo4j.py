@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mmetl.cache.fingerprints import MISSING
@@ -32,6 +33,8 @@ _CODES = {
     "Neo.DatabaseError.Schema.ConstraintCreationFailed": "cannot be made to hold each key of a label once",
     "Neo.ClientError.Schema.IndexAlreadyExists": "cannot be made to hold each key of a label once",
     "Neo.ClientError.Schema.ConstraintValidationFailed": "has a constraint that refuses this graph",
+    "Neo.ClientError.Transaction.LockClientStopped": "ended a transaction that waited for what somebody else holds",
+    "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration": "ended a transaction that took too long",
 }
 """Codes of errors that a user can mend -> what is wrong with the server."""
 
@@ -55,8 +58,14 @@ class Stamp(NamedTuple):
 
 
 @contextlib.contextmanager
-def session(connection: Mapping[str, Any]) -> Iterator[Any]:
+def session(
+    connection: Mapping[str, Any], *, on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
+) -> Iterator[Any]:
     """Open a session of the driver with a server that has let us in.
+
+    Args:
+        connection: to the server.
+        on_cancel: registers what ends it, whatever it waits for: the server then takes back what is under way.
 
     Raises:
         MissingError: if the driver is not installed.
@@ -67,6 +76,7 @@ def session(connection: Mapping[str, Any]) -> Iterator[Any]:
 
     logging.getLogger("neo4j").addHandler(logging.NullHandler())  # what matters is told by errors
     password, database = connection["password"], connection["database"] or None
+    stopped = threading.Event()
     try:
         with (
             neo4j.GraphDatabase.driver(
@@ -80,10 +90,22 @@ def session(connection: Mapping[str, Any]) -> Iterator[Any]:
             ) as driver,
             driver.session(database=database) as opened,
         ):
+
+            def stop() -> None:
+                stopped.set()
+                driver.close()
+
+            on_cancel(stop)
             opened.run("RETURN 1").consume()  # not tried again: a server that is not there is told at once
-            yield opened
+            try:
+                yield opened
+            except Exception:
+                raise
+            except BaseException:  # Ctrl-C: a server that is busy with us would not hear that it may stop
+                stop()
+                raise
     except (neo4j.exceptions.GqlError, ValueError, OverflowError, OSError) as error:
-        raise _told(error, connection) from error
+        raise TaskError("the run was interrupted") if stopped.is_set() else _told(error, connection) from error
 
 
 def _told(error: Exception, connection: Mapping[str, Any]) -> MmetlError:

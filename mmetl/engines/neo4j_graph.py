@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -34,14 +35,11 @@ from mmetl.engines.neo4j_text import (
     spare_nodes,
     unique_keys,
 )
+from mmetl.engines.neo4j_transactions import transactions
 from mmetl.errors import AnewError, TaskError
-from mmetl.utils.retry import retry
 
 TRANSACTION_ROWS = 20_000
 """Rows that one transaction writes at most: it has to fit into the server's memory."""
-
-RETRIES, RETRY_S = 3, 0.5
-"""How often a transaction is written again whose commit was not answered, and seconds before the first time."""
 
 Key = tuple[str, ...]
 
@@ -61,6 +59,7 @@ class Neo4jGraph:
         connection: to the server (see engines.neo4j).
         owner: the task, `pipeline:task`.
         on_cancel: registers what interrupts it.
+        log: takes lines about what was tried again.
     """
 
     engine = "neo4j"
@@ -71,14 +70,15 @@ class Neo4jGraph:
         owner: str,
         *,
         on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None,
+        log: Callable[[str], object] = lambda _line: None,
     ) -> None:
-        self._connection, self._owner = connection, owner
+        self._connection, self._owner, self._on_cancel, self._log = connection, owner, on_cancel, log
         self._stopped = threading.Event()
         on_cancel(self._stopped.set)
 
     def applied(self) -> Applied | None:
         """See `Target`."""
-        with session(self._connection) as opened:
+        with self._session() as opened:
             stamp = read_stamp(opened, self._owner)
         return Applied(stamp.manifest, stamp.spec) if stamp and stamp.manifest else None
 
@@ -89,7 +89,7 @@ class Neo4jGraph:
         refuse_types(new)
         if difference.whole:
             refuse_dangling(new)
-        with session(self._connection) as opened:
+        with self._session() as opened:
             before = read_stamp(opened, self._owner)
             for statement in (UNIQUE_STAMPS, *map(unique_keys, sorted(_labels(new)))):
                 opened.run(statement).consume()
@@ -97,9 +97,12 @@ class Neo4jGraph:
             self._write(opened, steps, _stamp(Stamp() if difference.whole else before, old, new, now))
         return difference.counts
 
+    def _session(self) -> AbstractContextManager[Any]:
+        return session(self._connection, on_cancel=self._on_cancel)
+
     def drop(self) -> None:
         """See `Target`."""
-        with session(self._connection) as opened:
+        with self._session() as opened:
             self._write(opened, self._left(opened, {}), None)
 
     # --- what is to be done
@@ -158,10 +161,7 @@ class Neo4jGraph:
 
     def _write(self, opened: Any, steps: Iterator[Step], stamp: Stamp | None) -> None:
         """Do steps in as many transactions as it takes; the last one lets the database say what it holds from then on."""
-        from neo4j.exceptions import IncompleteCommit
-
-        # Whether such a commit was done nobody knows; all that is written can be written twice.
-        write = retry(RETRIES, RETRY_S, on=(IncompleteCommit,))(opened.execute_write)
+        write = transactions(opened, self._stopped, self._log)
         todo, step = [], next(steps, None)
         rows, begun = 0, False
         while step is not None:

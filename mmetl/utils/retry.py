@@ -16,6 +16,7 @@ def retry(
     delay: float,
     *,
     on: tuple[type[Exception], ...],
+    worth: Callable[[Exception], bool] = lambda _error: True,
     longest: float = float("inf"),
     asked: Callable[[Exception], float] = lambda _error: 0.0,
     sleep: Callable[[float], object] = time.sleep,
@@ -27,6 +28,7 @@ def retry(
         times: how often it is called *again*, at least 0; the last error is raised as it is.
         delay: seconds before the second call; every further delay is twice the one before, with no jitter.
         on: the errors that are worth another try; any other passes through at once.
+        worth: tells which of these are, where their type does not.
         longest: no delay becomes longer than that many seconds by doubling.
         asked: tells for how many seconds an error asks to be left alone; the delay is no shorter.
         sleep: waits for that many seconds.
@@ -44,6 +46,8 @@ def retry(
                 try:
                     return function(*args, **kwargs)
                 except on as error:
+                    if not worth(error):
+                        raise
                     told(attempt + 1, error)
                     sleep(max(min(delay * 2**attempt, longest), asked(error)))
             return function(*args, **kwargs)

@@ -118,7 +118,7 @@ def _target(job: Job, manifest: Manifest) -> tuple[Target, Any]:
     if job.params.target == "neo4j":
         from mmetl.engines.neo4j_graph import Neo4jGraph
 
-        return Neo4jGraph(job.connection, job.name, on_cancel=job.on_cancel), None
+        return Neo4jGraph(job.connection, job.name, on_cancel=job.on_cancel, log=job.log.write), None
     from mmetl.transforms.graph.declared import declared_by
     from mmetl.utils.memory import memory_bytes
 

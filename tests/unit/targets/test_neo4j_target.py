@@ -8,90 +8,14 @@ import os
 import signal
 import socket
 import sqlite3
-import threading
 
 import pytest
 from harness import grow_old, wait_for
 from neo4j_server import PASSWORD
+from neo4j_server.people import CONNECTIONS, PEOPLE, PIPELINE, People
+from neo4j_server.relay import Relay
 
 PLACE = "neo4j://main/p:graph"
-CONNECTIONS = """\
-version: 1
-connections:
-  main: {kind: neo4j, uri: "URI", password: "${secret:NEO4J_PASSWORD}"}
-"""
-PIPELINE = """\
-version: 1
-name: NAME
-tasks:
-  people: {transform: tabular.read, params: {path: NAME.people.ndjson}, key: [id]}
-  knows: {transform: tabular.read, params: {path: NAME.knows.ndjson}, key: [a, b]}
-  kg:
-    transform: graph.build
-    params:
-      nodes:
-        - {label: Person, from: people, key: id, properties: [PROPERTIES]}
-      edges:
-        - {type: KNOWS, from: knows, source: {label: Person, key: a}, target: {label: Person, key: b}, properties: [since]}
-  graph: {transform: graph.load, inputs: [kg], params: {target: neo4j, connection: main PARAMS}}
-"""
-PEOPLE = {n: {"name": f"n{n}", "age": 20 + n} for n in range(8)}
-KNOWS = {(n, n + 1): 2000 + n for n in range(7)}
-
-
-class People:
-    """A project whose graph is two dicts, in a database."""
-
-    def __init__(self, project, server, name="p"):
-        self.project, self.server, self.name = project, server, name
-        self.people, self.knows = {n: dict(p) for n, p in PEOPLE.items()}, dict(KNOWS)
-        self.connect(server.uri)
-        self.write()
-
-    def connect(self, uri):
-        self.project.write("mmetl.yml", CONNECTIONS.replace("URI", uri))
-
-    def write(self, properties="name, age", params=""):
-        text = PIPELINE.replace("NAME", self.name).replace("PROPERTIES", properties).replace(" PARAMS", params)
-        self.project.write(f"{self.name}.yaml", text)
-
-    def save(self):
-        rows = {
-            "people": [{"id": n, **p} for n, p in self.people.items()],
-            "knows": [{"a": a, "b": b, "since": since} for (a, b), since in self.knows.items()],
-        }
-        for table, listed in rows.items():
-            self.project.write(f"{self.name}.{table}.ndjson", "".join(json.dumps(row) + "\n" for row in listed))
-
-    def told(self, *argv, command="run"):
-        self.save()
-        done = self.project.fast(command, f"{self.name}.yaml", "--json", *argv)
-        return done, done.json()["tasks"][-1]
-
-    def run(self, *argv):
-        done, task = self.told(*argv)
-        assert done.code == 0, done.out + done.err
-        return task
-
-    def fails(self, *argv):
-        done, task = self.told(*argv)
-        assert done.code == 1, done.out
-        return task["error"]
-
-    def reasons(self):
-        return self.told(command="dry-run")[1]["reasons"]
-
-    def check(self):
-        """The database holds exactly the graph: node by node, edge by edge."""
-        nodes = {n: (name, age) for n, name, age in self.server.run("MATCH (n:Person) RETURN n._key, n.name, n.age")}
-        assert nodes == {str(n): (p.get("name"), p.get("age")) for n, p in self.people.items()}
-        edges = self.server.run("MATCH (a)-[e:KNOWS]->(b) RETURN a._key, b._key, e.since")
-        assert sorted(edges) == sorted([str(a), str(b), since] for (a, b), since in self.knows.items())
-
-
-@pytest.fixture
-def people(empty, neo4j):
-    return People(empty, neo4j)
 
 
 def test_a_row_that_changes_writes_itself_only(people):
@@ -234,7 +158,7 @@ def test_clean_removes_what_is_kept_for_the_task(people, empty):
 def test_killed_between_two_transactions(people):
     """What it holds is then nothing certain, by its own word; the next run completes it."""
     people.run()
-    many = range(20_000)
+    many = range(11_000)
     people.people = {n: {"name": f"new{n}", "age": n} for n in many}
     people.knows = {(n, n + 1): n for n in many[:-1]}
     people.save()
@@ -285,53 +209,14 @@ def test_a_wrong_password_is_told_and_no_secret_is_anywhere(people, monkeypatch)
     assert not any(word in data for data in state for word in (b"another-secret", PASSWORD.encode()))
 
 
-class Relay:
-    """What stands between mmETL and a server, and can be taken away."""
-
-    def __init__(self, port):
-        self.target, self.open = port, []
-        self.listener = self._listen(0)
-        self.port = self.listener.getsockname()[1]
-
-    def _listen(self, port):
-        listener = socket.create_server(("127.0.0.1", port))
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        return listener
-
-    def _accept(self, listener):
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = listener.accept()
-                far = socket.create_connection(("127.0.0.1", self.target))
-                self.open += [near, far]
-                for a, b in ((near, far), (far, near)):
-                    threading.Thread(target=self._pump, args=(a, b), daemon=True).start()
-
-    @staticmethod
-    def _pump(a, b):
-        with contextlib.suppress(OSError):
-            while data := a.recv(65536):
-                b.sendall(data)
-            b.shutdown(socket.SHUT_WR)
-
-    def go(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        for s in (self.listener, *self.open):
-            s.close()
-        self.open = []
-
-    def come_back(self):
-        self.listener = self._listen(self.port)
-
-
 def test_the_server_is_gone_and_comes_back(people):
     """A run that cannot know whether the graph is as it should be does not say that it is."""
     relay = Relay(people.server.port)
-    people.connect(f"bolt://127.0.0.1:{relay.port}")
+    people.connect(relay.uri)
     people.run()
     assert people.run()["outcome"] == "fresh"
     relay.go()
-    gone = f"'main' cannot be reached at bolt://127.0.0.1:{relay.port}: "
+    gone = f"'main' cannot be reached at {relay.uri}: "
     assert people.reasons()[0].startswith(f"output {PLACE} cannot be looked at: {gone}")
     assert people.fails().startswith(gone)
     people.people[2]["age"] = 0
