@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mmetl.cache.artifacts import sync
@@ -69,16 +69,20 @@ class Committer:
     Args:
         store: the project's store.
         files: the file cache, whose changes are written with each group.
-        beat: called with the open transaction about once a second, and with every group.
+        beat: called with the open transaction about once a second, and with every group; it gets the tasks at work that
+            no earlier call has had, as `pipeline:task`. Most tasks end before anybody would have read that they began.
     """
 
-    def __init__(self, store: Store, files: FileCache, beat: Callable[[sqlite3.Connection], None]) -> None:
+    def __init__(
+        self, store: Store, files: FileCache, beat: Callable[[sqlite3.Connection, Iterable[str]], None]
+    ) -> None:
         self._store = store
         self._files = files
         self._beat = beat
         self._pending: list[Commit] = []
+        self._begun: dict[str, None] = {}
         self._durable: _Group | None = None
-        self._wake = threading.Condition()  # guards the three above
+        self._wake = threading.Condition()  # guards the four above
         self._taken = threading.Event()
         self._syncing = threading.Lock()  # held from closing a group until it is durable: groups keep their order
         self._closing = False
@@ -86,12 +90,19 @@ class Committer:
         self._thread = threading.Thread(target=self._work, name="mmetl-commits", daemon=True)
         self._thread.start()
 
+    def begin(self, pipeline: str, task: str) -> None:
+        """Note that a task begins; it is written if the task is still at work when the next group is, in a moment."""
+        with self._wake:
+            self._begun[f"{pipeline}:{task}"] = None
+            self._wake.notify()
+
     def submit(self, commit: Commit) -> None:
         """Hand over a finished task, and write the group before it if that is durable. Raises what a group failed with."""
         if self._error:
             raise self._error
         with self._wake:
             self._pending.append(commit)
+            self._begun.pop(f"{commit.pipeline}:{commit.task}", None)
             if len(self._pending) == 1:
                 self._wake.notify()
         if self._durable is not None:
@@ -114,9 +125,9 @@ class Committer:
         try:
             while not self._closing:
                 with self._wake:
-                    if not self._pending:
+                    if not (self._pending or self._begun):
                         self._wake.wait(BEAT_S)
-                    waiting = bool(self._pending)
+                    waiting = bool(self._pending or self._begun)
                 if waiting and not self._closing:
                     time.sleep(GROUP_S)
                 self._taken.clear()
@@ -149,7 +160,8 @@ class Committer:
         with self._store.transaction() as db:
             write_group(db, group.commits)
             write_files(db, group.changes)
-            self._beat(db)
+            self._beat(db, self._begun)
+        self._begun.clear()
 
 
 class _Group(NamedTuple):

@@ -46,7 +46,6 @@ from mmetl.core.spending import Budget, Spending
 from mmetl.core.telling import sentence, tell
 from mmetl.core.why import in_detail
 from mmetl.errors import LimitError, TaskError
-from mmetl.observability.attempts import BEGAN
 from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.observability.runs import (
     Status,
@@ -123,7 +122,7 @@ class Executor:
                     write_event(db, self.run_id, "orphans_killed", pids=orphans)
                 write_event(db, self.run_id, "decided", stale=list(stale), definition=definition)
             self._indexed = {key for (key,) in store.rows("select key from builds")}
-            self._committer = Committer(store, self.project.files, lambda db: beat(db, self.run_id))
+            self._committer = Committer(store, self.project.files, lambda db, begun: beat(db, self.run_id, begun))
 
     def invalidate(self, plan: Plan, facts: Facts, tasks: Sequence[str]) -> None:
         """Commit that these tasks are about to run; one commit covers a wave of them."""
@@ -185,8 +184,8 @@ class Executor:
         """
         started = time.perf_counter()
         self.invalidate(plan, facts, (node.name,))
-        with self.project.store.transaction() as db:  # 20 us: tells it from those that only wait, after a kill
-            write_event(db, self.run_id, BEGAN, f"{plan.pipeline}:{node.name}")
+        assert self._committer
+        self._committer.begin(plan.pipeline, node.name)  # tells it from those that only wait, after a kill
         self._waiting.pop((plan.pipeline, node.name), None)
         remove_leftovers(self.project.store, facts, (node.name,), self.run_id)
         log = TaskLog(facts.files.full(log_path(self.run_id, plan.pipeline, node.name)))

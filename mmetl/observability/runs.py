@@ -109,9 +109,11 @@ def end_run(db: sqlite3.Connection, run_id: str, status: Status) -> None:
         db.execute(f"delete from {table} where run_id not in (select id from runs)")
 
 
-def beat(db: sqlite3.Connection, run_id: str) -> None:
-    """Show that a run is alive."""
+def beat(db: sqlite3.Connection, run_id: str, begun: Iterable[str] = ()) -> None:
+    """Show that a run is alive, and which tasks, as `pipeline:task`, have begun since it last did."""
     db.execute("update runs set heartbeat_ms = ? where id = ?", (now_ms(), run_id))
+    for task in begun:
+        write_event(db, run_id, BEGAN, task)
 
 
 def write_task_runs(db: sqlite3.Connection, run_id: str, pipeline: str, tasks: Iterable[TaskRun]) -> None:

@@ -316,6 +316,7 @@ def test_interrupted(empty: Project, sig: signal.Signals, before: bool) -> None:
     empty.write("in.txt", "slow")
     child = empty.start("run")
     wait_for((empty.root / "started").exists)
+    wait_for(lambda: empty.fast("status", "--json").json()["tasks"][0]["error"] == "it is running")
     assert empty.fast("dry-run", "--json").reasons()["a"] == ["in.txt changed" if before else "it never ran"]
     child.send_signal(sig)
     child.communicate()
@@ -340,8 +341,8 @@ def test_tasks_that_never_began(empty: Project, sig: signal.Signals, before: boo
     empty.write("in.txt", "slow")
     child = empty.start("run")
     wait_for((empty.root / "started").exists)
-    errors = {t["task"]: t["error"] for t in empty.fast("status", "--json").json()["tasks"]}
-    assert errors == {"a": "it is running", "b": None}
+    expected = {"a": "it is running", "b": None}
+    wait_for(lambda: {t["task"]: t["error"] for t in empty.fast("status", "--json").json()["tasks"]} == expected)
     child.send_signal(sig)
     child.communicate()
     run_id = last_run(empty)
