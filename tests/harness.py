@@ -118,15 +118,17 @@ class Project:
         """Write the pipeline."""
         self.write("pipeline.yaml", f"version: 1\nname: {name}\ntasks:\n{text}")
 
-    def command(self, *argv: str, env: Mapping[str, str] | None = None, cwd: str = ".") -> Result:
-        """Run a program of the venv in a child process."""
+    def command(
+        self, *argv: str, env: Mapping[str, str] | None = None, cwd: str = ".", timeout_s: float = 60.0
+    ) -> Result:
+        """Run a program of the venv in a child process. The limit is there for what hangs: a busy machine may need minutes."""
         done = subprocess.run(
             [BIN / argv[0], *argv[1:]],
             cwd=self.root / cwd,
             env={**os.environ, **(env or {})},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout_s,
             check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr)

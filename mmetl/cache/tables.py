@@ -23,7 +23,7 @@ BUCKET = "__mmetl_bucket"
 ROW_GROUP_ROWS = 122_880  # DuckDB's own size: one thread reads one row group
 ROW_GROUP_BYTES = 64 << 20  # of strings and lists, so that documents of a megabyte do not fill the memory
 PART_BYTES = 64 << 20
-HUGE_BYTES = 64 << 20  # of one row, which then is a part of its own
+HUGE_BYTES = 16 << 20  # of one row, which then is a part of its own
 PART_ROW_GROUPS = 8
 READ_ROWS = 16_384
 SHOWN_KEYS = 3
@@ -50,7 +50,17 @@ class ParquetRows:
 
     def add(self, rows: pa.Table, path: Any) -> Iterator[int]:
         """Take rows of the schema. Yield the rows of each file that became full; `path()` names the next."""
-        sizes = pc.cumulative_sum(_row_bytes(rows)) if _varies(self.schema) else None
+        own = _row_bytes(rows) if _varies(self.schema) else None
+        start = 0
+        if own is not None and self._part_row_groups:
+            for at in pc.indices_nonzero(pc.greater(own, HUGE_BYTES)).to_pylist():
+                yield from self._add(rows.slice(start, at - start), own.slice(start, at - start), path)
+                yield from self._alone(rows.slice(at, 1), own[at].as_py(), path)
+                start = at + 1
+        yield from self._add(rows.slice(start), None if own is None else own.slice(start), path)
+
+    def _add(self, rows: pa.Table, own: pa.Array | None, path: Any) -> Iterator[int]:
+        sizes = None if own is None else pc.cumulative_sum(own)
         start, before = 0, 0
         while start < rows.num_rows:
             fit = min(ROW_GROUP_ROWS - self._waiting_rows, rows.num_rows - start)
@@ -64,9 +74,7 @@ class ParquetRows:
                 if sizes is not None:
                     self._waiting_bytes += sizes[start - 1].as_py() - before
                     before = sizes[start - 1].as_py()
-            if self._part_row_groups and self._waiting_bytes > HUGE_BYTES:
-                yield from self._alone(path)
-            elif start < rows.num_rows or self._waiting_rows == ROW_GROUP_ROWS:
+            if start < rows.num_rows or self._waiting_rows == ROW_GROUP_ROWS:
                 self._write_group(path)
                 if self._groups == self._part_row_groups or (self._part_row_groups and self._sink.tell() >= PART_BYTES):
                     yield self.finish(path)
@@ -79,12 +87,11 @@ class ParquetRows:
         self.close()
         return rows
 
-    def _alone(self, path: Any) -> Iterator[int]:
+    def _alone(self, row: pa.Table, size: int, path: Any) -> Iterator[int]:
         """Write a row that is larger than all others into a file of its own, which is encoded as suits it."""
-        waiting, self._waiting = self._waiting, []
-        if self._groups:
+        if self._groups or self._waiting:
             yield self.finish(path)
-        self._waiting = waiting
+        self._waiting, self._waiting_rows, self._waiting_bytes = [row], 1, size
         yield self.finish(path)
 
     def open(self, path: Any, first: pa.Table | None = None, *, huge: bool = False) -> None:
@@ -189,7 +196,8 @@ def read_table(table: Table, columns: Sequence[str] | None = None) -> pa.RecordB
 
     def stream() -> Iterator[pa.RecordBatch]:
         for path in table.paths:
-            with _sound(table, path), pq.ParquetFile(path) as file:
+            # Without `pre_buffer` what was read of the file goes as soon as it is decoded.
+            with _sound(table, path), pq.ParquetFile(path, pre_buffer=False) as file:
                 for batch in file.iter_batches(READ_ROWS, columns=schema.names):
                     yield from cast(batch, schema).to_batches()
 

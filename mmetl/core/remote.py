@@ -12,12 +12,12 @@ from mmetl.core.registry import Registry
 ENTRY = "mmetl.core.remote:compute"
 
 
-def compute(setup: str, batch: bytes) -> Any:
+def compute(setup: str, batch: bytes | str) -> Any:
     """Return what the items of a batch come to, as `mmetl.items.spread` packs it.
 
     Args:
         setup: JSON, the same for all batches of a task: the project, the modules to import, the transform, params, further inputs.
-        batch: as Arrow writes it.
+        batch: as Arrow writes it, or the path of a file with that.
 
     Raises:
         MmetlError: for what is no item's fault.
@@ -28,8 +28,7 @@ def compute(setup: str, batch: bytes) -> Any:
 @cache
 def _computing(setup: str) -> Any:
     known = json.loads(setup)
-    root = Path(known["root"])
-    registry = Registry(root)
+    registry = Registry(Path(known["root"]))
     registry.add_modules(known["imports"])
     transform: Any = registry.get(known["transform"])
-    return transform.outside(root, known["params"], known["inputs"])
+    return transform.outside(known)

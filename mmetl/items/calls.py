@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from mmetl.contracts.items import TOKENS_BESIDE, BusyError, Items
 from mmetl.contracts.transform import Job
 from mmetl.errors import MmetlError, TaskError
 from mmetl.items.ledger import Numbers
+from mmetl.items.pieces import gathered
 from mmetl.utils.retry import retry
 
 ITEM = "_item"
@@ -85,7 +86,8 @@ class Caller:
 
     Args:
         job: the running task.
-        function: of the transform's author; it takes `batch`, and `params` and `inputs` if it wants them.
+        function: of the transform's author; it takes `batch`, and `params` and `inputs` if it wants them, and returns rows or
+            yields them piece by piece.
         items: what the author declared.
         made: the schema of what it makes.
         inputs: further tables, whole, by alias.
@@ -102,6 +104,7 @@ class Caller:
         stop: Callable[[], bool],
     ) -> None:
         self._job, self._function, self._items, self._made, self._stop = job, function, items, made, stop
+        self._wanted = pa.schema([*made, *([pa.field(ITEM, pa.int64())] if items.many else []), (ERROR, pa.string())])
         takes = inspect.signature(function).parameters
         self._given = {k: v for k, v in {"params": job.params, "inputs": inputs}.items() if k in takes}
         self.name = getattr(function, "__name__", type(function).__name__)
@@ -159,7 +162,27 @@ class Caller:
             return Result(self._made.empty_table(), np.zeros(1, np.int64), {0: self._told(error)})
         return self._looked_at(returned, batch.num_rows)
 
-    def _patiently(self, batch: pa.RecordBatch) -> Any:
+    def _rows(self, batch: pa.RecordBatch) -> pa.Table:
+        """Return the rows that the function returns, or yields piece by piece."""
+        returned = self._function(batch=batch, **self._given)
+        if isinstance(returned, Iterator):
+            return gathered(map(self._piece, returned), self._wanted, self._job.scratch)
+        return self._table(returned)
+
+    def _piece(self, yielded: Any) -> pa.Table:
+        if self._stop():
+            raise TaskError("the run was interrupted")
+        rows = self._table(yielded)
+        self._refuse_missing(rows)
+        made = self._cast(rows)
+        if self._items.many:
+            made = made.append_column(ITEM, self._numbers(rows))
+        errors = (
+            rows.column(ERROR).cast(pa.string()) if ERROR in rows.column_names else pa.nulls(len(rows), pa.string())
+        )
+        return pa.Table.from_arrays([*made.columns, errors], schema=self._wanted)
+
+    def _patiently(self, batch: pa.RecordBatch) -> pa.Table:
         """Call the function; wait and call again while a service is busy."""
         items = self._items
         busy: tuple[type[Exception], ...] = (BusyError, *items.retry_on)
@@ -171,9 +194,9 @@ class Caller:
             asked=lambda error: getattr(error, "after_s", 0.0),
             sleep=self._wait,
             told=lambda n, e: self._job.log.write(f"attempt {n} failed: {type(e).__name__}: {e}\n"),
-        )(self._function)
+        )(self._rows)
         try:
-            return tried(batch=batch, **self._given)
+            return tried(batch)
         except busy as error:
             raise TaskError(
                 f"'{self.name}' gave up after {items.retries + 1} attempts: {type(error).__name__}: {error}",
@@ -193,15 +216,10 @@ class Caller:
         first = str(error).splitlines()
         return f"{type(error).__name__}: {first[0]}" if first else type(error).__name__
 
-    def _looked_at(self, returned: Any, items: int) -> Result:
-        """Return what the function returned as a result. Raises TaskError if it is not what was declared."""
-        rows = self._table(returned)
+    def _looked_at(self, rows: pa.Table, items: int) -> Result:
+        """Return the function's rows as a result. Raises TaskError if they are not what was declared."""
         many = self._items.many
-        expected = [*self._made.names, *([ITEM] if many else [])]
-        missing = [n for n in expected if n not in rows.column_names]
-        if missing:
-            had = ", ".join(rows.column_names) or "none"
-            raise TaskError(f"'{self.name}' did not return the column '{missing[0]}'", help=f"it returned: {had}")
+        self._refuse_missing(rows)
         if not many and rows.num_rows != items:
             raise TaskError(
                 f"'{self.name}' returned {rows.num_rows} rows for {items} items",
@@ -222,6 +240,13 @@ class Caller:
             self._check_key(made, of)
         return Result(made, np.bincount(of, minlength=items).astype(np.int64), errors)
 
+    def _refuse_missing(self, rows: pa.Table) -> None:
+        expected = [*self._made.names, *([ITEM] if self._items.many else [])]
+        missing = [n for n in expected if n not in rows.column_names]
+        if missing:
+            had = ", ".join(rows.column_names) or "none"
+            raise TaskError(f"'{self.name}' did not return the column '{missing[0]}'", help=f"it returned: {had}")
+
     def _table(self, returned: Any) -> pa.Table:
         try:
             if isinstance(returned, dict):
@@ -234,17 +259,21 @@ class Caller:
             return returned
         raise TaskError(
             f"'{self.name}' returned {type(returned).__name__}, not rows",
-            help="return a pyarrow RecordBatch or Table, or a dict of columns",
+            help="return a pyarrow RecordBatch or Table, or a dict of columns; or yield such",
         )
 
     def _items_of(self, rows: pa.Table, items: int) -> Numbers:
+        numbers = self._numbers(rows)
+        of: Numbers = np.asarray(numbers)
+        if len(of) and (numbers.null_count or of.min() < 0 or of.max() >= items):
+            raise TaskError(f"'{self.name}' returned a {ITEM} that is no position in its batch")
+        return of
+
+    def _numbers(self, rows: pa.Table) -> pa.ChunkedArray:
         try:
-            of: Numbers = np.asarray(rows.column(ITEM).cast(pa.int64()))
-            if len(of) and (rows.column(ITEM).null_count or of.min() < 0 or of.max() >= items):
-                raise TaskError(f"'{self.name}' returned a {ITEM} that is no position in its batch")
+            return rows.column(ITEM).cast(pa.int64())
         except pa.ArrowException as error:
             raise TaskError(f"'{self.name}' returned a {ITEM} that is no number: {error}") from error
-        return of
 
     def _cast(self, rows: pa.Table) -> pa.Table:
         for field_ in self._made:

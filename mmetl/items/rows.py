@@ -114,7 +114,7 @@ class MadeRows:
 
     def _read(self, parts: Sequence[Part]) -> pa.Table:
         names = self._schema.names
-        read = [pq.ParquetFile(self._parts.path(p.fingerprint)).read(columns=names) for p in parts]
+        read = [pq.ParquetFile(self._parts.path(p.fingerprint), pre_buffer=False).read(columns=names) for p in parts]
         return cast(pa.concat_tables(read), self._schema) if read else self._schema.empty_table()
 
 

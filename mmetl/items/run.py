@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -48,10 +49,18 @@ class Failures:
 
 @dataclass
 class _Open:
-    """A part of the output on its way."""
+    """A part of the output on its way.
+
+    Attributes:
+        changed: the part of the input.
+        rows: of the input, what goes into the output or names an item.
+        given: of the new items, what the function is given; None where all of it is in batches: a text may be half a gigabyte.
+        results: of the first of the new items.
+    """
 
     changed: Changed
     rows: pa.Table
+    given: pa.Table | None
     results: list[Result] = field(default_factory=list)
     noted: tuple[int, int] = (0, 0)  # results, and items, that a kill does not lose any more
 
@@ -61,8 +70,26 @@ class _Open:
         return sum(len(r.counts) for r in self.results)
 
     @property
+    def held(self) -> int:
+        """Bytes of the input that wait."""
+        return max(int(t.nbytes) for t in (self.rows, self.given) if t is not None)
+
+    @property
     def whole(self) -> bool:
         return self.computed == len(self.changed.todo)
+
+
+class _Piece(NamedTuple):
+    """New items of a part on their way into a batch, from `start` to before `end` of them."""
+
+    unit: _Open
+    start: int
+    end: int
+
+    @property
+    def rows(self) -> pa.Table:
+        assert self.unit.given is not None
+        return self.unit.given.slice(self.start, self.end - self.start)
 
 
 Batches = Iterator[pa.RecordBatch]
@@ -108,6 +135,7 @@ class ItemRun:
             try:
                 for result in compute(self._batches()):
                     self._take(result)
+                    del result  # else it would be held while the next one is computed
             except CutShortError as cut:
                 self._take(cut.result)
                 raise cut.why from cut.why.__cause__
@@ -133,59 +161,68 @@ class ItemRun:
 
     def _batches(self) -> Batches:
         """Yield new items, across the parts, in batches of a bounded number of rows and bytes."""
-        pieces: list[tuple[_Open, pa.Table]] = []
+        pieces: list[_Piece] = []
         rows = size = 0
         for changed in self._plan.changed:
-            unit = _Open(changed, read_part(self._table, changed.number, self._shape.needed))
-            self._open.append(unit)
+            unit = self._opened(changed)
             if not len(changed.todo) and len(self._open) == 1:
                 self._finish()
-            if pieces and sum(u.rows.nbytes for u in self._open) > OPEN_BYTES:
+            if pieces and sum(u.held for u in self._open) > OPEN_BYTES:
                 yield self._batch(pieces)
                 pieces, rows, size = [], 0, 0
-            for whole in self._pieces_of(unit):
-                piece = whole
-                if pieces and size + self._bytes_of(piece) > self._items.batch_bytes:
+            for start, end in self._ranges_of(unit):
+                if pieces and size + self._bytes_of(unit, start, end) > self._items.batch_bytes:
                     yield self._batch(pieces)
                     pieces, rows, size = [], 0, 0
-                while rows + piece.num_rows >= self._batch_rows:
+                at = start
+                while rows + end - at >= self._batch_rows:
                     room = self._batch_rows - rows
-                    yield self._batch([*pieces, (unit, piece.slice(0, room))])
-                    piece = piece.slice(room)
+                    yield self._batch([*pieces, _Piece(unit, at, at + room)])
+                    at += room
                     pieces, rows, size = [], 0, 0
-                if piece.num_rows:
-                    pieces.append((unit, piece))
-                    rows, size = rows + piece.num_rows, size + self._bytes_of(piece)
+                if at < end:
+                    pieces.append(_Piece(unit, at, end))
+                    rows, size = rows + end - at, size + self._bytes_of(unit, at, end)
         if pieces:
             yield self._batch(pieces)
 
-    def _bytes_of(self, piece: pa.Table) -> int:
-        return int(piece.nbytes) + self._outside(piece)
+    def _opened(self, changed: Changed) -> _Open:
+        """Read a part of the input."""
+        rows = read_part(self._table, changed.number, self._shape.needed)
+        given = rows.select(self._shape.given) if len(changed.todo) else None
+        if given is not None and len(changed.todo) < len(given):
+            given = given.take(pa.array(changed.todo))
+        unit = _Open(changed, rows.select(self._shape.stays), given)
+        self._open.append(unit)
+        return unit
 
-    def _outside(self, piece: pa.Table) -> int:
-        """Return the bytes that items bring with them from elsewhere."""
-        return int(pc.sum(piece.column(self._items.weight)).as_py() or 0) if self._items.weight else 0
+    def _bytes_of(self, unit: _Open, start: int, end: int) -> int:
+        """Return the bytes of some new items, with what they bring with them from elsewhere."""
+        assert unit.given is not None
+        piece = unit.given.slice(start, end - start)
+        outside = int(pc.sum(piece.column(self._items.weight)).as_py() or 0) if self._items.weight else 0
+        return int(piece.nbytes) + outside
 
-    def _pieces_of(self, unit: _Open) -> Iterator[pa.Table]:
-        """Yield a part's new items in pieces that fit into a batch; an item that does not is a piece of its own."""
-        todo = unit.changed.todo
-        given = unit.rows.select(self._shape.given)
-        if 0 < len(todo) < len(given):
-            given = given.take(pa.array(todo))
-        halves = [given] if len(todo) else []
+    def _ranges_of(self, unit: _Open) -> Iterator[tuple[int, int]]:
+        """Yield where pieces of a part's new items start and end that fit into a batch; an item that does not is one of its own."""
+        halves = [(0, len(unit.changed.todo))] if unit.given is not None else []
         while halves:
-            piece = halves.pop()
-            if piece.num_rows > 1 and (
-                piece.num_rows > self._batch_rows or self._bytes_of(piece) > self._items.batch_bytes
+            start, end = halves.pop()
+            if end - start > 1 and (
+                end - start > self._batch_rows or self._bytes_of(unit, start, end) > self._items.batch_bytes
             ):
-                half = piece.num_rows // 2
-                halves += [piece.slice(half), piece.slice(0, half)]  # no copies: a text may be half a gigabyte
+                half = (start + end) // 2
+                halves += [(half, end), (start, half)]
             else:
-                yield piece
+                yield start, end
 
-    def _batch(self, pieces: list[tuple[_Open, pa.Table]]) -> pa.RecordBatch:
-        self._waiting.extend((unit, piece.num_rows) for unit, piece in pieces)
-        rows = pa.concat_tables([p for _, p in pieces]).combine_chunks()
+    def _batch(self, pieces: list[_Piece]) -> pa.RecordBatch:
+        """Make a batch. Nothing but it then holds what the function is given of parts that are through."""
+        self._waiting.extend((p.unit, p.end - p.start) for p in pieces)
+        rows = pa.concat_tables([p.rows for p in pieces]).combine_chunks()
+        for unit, _, end in pieces:
+            if end == len(unit.changed.todo):
+                unit.given = None
         return rows.to_batches()[0]
 
     # --- results in
@@ -319,7 +356,6 @@ def in_order(call: Callable[[pa.RecordBatch], Result]) -> Compute:
     """Compute one batch after the other, here."""
 
     def compute(batches: Iterable[pa.RecordBatch]) -> Iterator[Result]:
-        for batch in batches:
-            yield call(batch)
+        return map(call, batches)  # a batch is let go before its result is written: it may be half a gigabyte
 
     return compute

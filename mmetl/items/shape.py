@@ -65,6 +65,11 @@ class Shape:
         return list(dict.fromkeys((*self.key, *self.given, *self.carried)))
 
     @property
+    def stays(self) -> list[str]:
+        """The columns of the input that go into the output as they are, or name an item that failed."""
+        return list(dict.fromkeys((*(self.key or self.reads), *self.carried)))
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """The output's schema as a manifest has it."""
         return columns_of(self.output)

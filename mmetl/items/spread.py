@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mmetl.items.calls import Result, joined
+from mmetl.items.pieces import Sent, received, sent
 from mmetl.workers.local import LocalWorkers, Lost
 
 PAYS_S = 2.0
@@ -23,6 +25,7 @@ class Spread:
         call: computes a batch here.
         workers: makes the workers; they are asked with (setup, batch) and answer as `packed` does.
         setup: what a worker needs to know to compute a batch.
+        scratch: a folder for rows that are too many for a pipe.
         empty: the made columns without rows.
         log: where workers' prints and traces go.
         left: how many items are left to compute.
@@ -33,11 +36,18 @@ class Spread:
         call: Callable[[pa.RecordBatch], Result],
         workers: Callable[[], LocalWorkers],
         setup: str,
+        scratch: Path,
         empty: pa.Table,
         log: Callable[[str], object],
         left: Callable[[], int],
     ) -> None:
-        self._call, self._workers, self._setup, self._empty = call, workers, setup, empty
+        self._call, self._workers, self._setup, self._scratch, self._empty = (
+            call,
+            workers,
+            setup,
+            scratch,
+            empty,
+        )
         self._log, self._left = log, left
         self._started: LocalWorkers | None = None
 
@@ -57,13 +67,16 @@ class Spread:
         self._started = workers = self._workers()
         under_way: list[pa.RecordBatch] = []
 
-        def calls() -> Iterator[tuple[str, bytes]]:
+        def calls() -> Iterator[tuple[str, Sent]]:
             for batch in batches:
                 under_way.append(batch)
-                yield self._setup, _bytes_of(batch)
+                yield self._asked(batch)
 
         for answer in workers.stream(calls()):
             yield self._result(answer, under_way.pop(0))
+
+    def _asked(self, batch: pa.RecordBatch) -> tuple[str, Sent]:
+        return self._setup, sent(pa.Table.from_batches([batch]), self._scratch)
 
     def _result(self, answer: Any, batch: pa.RecordBatch) -> Result:
         """Return what an answer says; a batch whose worker died is halved until the items are found that it dies of."""
@@ -75,31 +88,25 @@ class Spread:
         assert self._started
         half = batch.num_rows // 2
         halves = [batch.slice(0, half), batch.slice(half)]
-        answers = self._started.map([(self._setup, _bytes_of(piece)) for piece in halves])
+        answers = self._started.map([self._asked(piece) for piece in halves])
         return joined([self._result(found, piece) for found, piece in zip(answers, halves, strict=True)])
 
-    def _unpacked(self, answer: tuple[bytes, bytes, dict[int, str], str]) -> Result:
+    def _unpacked(self, answer: Packed) -> Result:
         rows, counts, errors, said = answer
         if said:
             self._log(said)
-        return Result(pa.ipc.open_stream(rows).read_all(), np.frombuffer(counts, np.int64), errors)
+        return Result(received(rows), np.frombuffer(counts, np.int64), errors)
 
 
-def packed(result: Result, said: str) -> tuple[bytes, bytes, dict[int, str], str]:
+Packed = tuple[Sent, bytes, dict[int, str], str]
+"""A result as a worker sends it: rows, counts, errors, and what was printed."""
+
+
+def packed(result: Result, said: str, scratch: Path) -> Packed:
     """Return a result, and what was printed, as a worker sends them."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, result.rows.schema) as writer:
-        writer.write_table(result.rows)
-    return sink.getvalue().to_pybytes(), result.counts.tobytes(), result.errors, said
+    return sent(result.rows, scratch), result.counts.tobytes(), result.errors, said
 
 
-def batch_of(data: bytes) -> pa.RecordBatch:
+def batch_of(asked: Sent) -> pa.RecordBatch:
     """Read a batch that was sent to a worker."""
-    return pa.ipc.open_stream(data).read_next_batch()
-
-
-def _bytes_of(batch: pa.RecordBatch) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())
+    return received(asked).to_batches()[0]

@@ -172,7 +172,7 @@ class ItemTransform:
         others = over.others if "inputs" in inspect.signature(function).parameters else {}
         inputs = {a: [t.task, t.manifest.to_json(), [str(p) for p in t.paths]] for a, t in others.items()}
         setup = {"root": str(job.root), "imports": remote.imports, "transform": self.name, "inputs": inputs}
-        setup["params"] = job.params.model_dump(mode="json")
+        setup |= {"params": job.params.model_dump(mode="json"), "scratch": str(job.scratch)}
 
         def workers() -> LocalWorkers:
             made = LocalWorkers(remote.entry, job.threads, log=job.log, called="its process")
@@ -181,16 +181,18 @@ class ItemTransform:
             return made
 
         empty = over.shape.made.empty_table()
-        return Spread(call, workers, json.dumps(setup), empty, job.log.write, lambda: run.left)
+        return Spread(call, workers, json.dumps(setup), job.scratch, empty, job.log.write, lambda: run.left)
 
-    def outside(self, root: Path, params: Mapping[str, Any], inputs: Mapping[str, Any]) -> Callable[[bytes], Any]:
-        """Return what computes a batch in a worker process: see `spread`."""
+    def outside(self, setup: Mapping[str, Any]) -> Callable[[bytes | str], Any]:
+        """Return what computes a batch in a worker process, as it was set up by `_compute`: see `spread`."""
         frugal()
         require(*self._extra)
         from mmetl.items.outside import Outside
 
         assert self.function
-        return Outside(self.function, self.items, self.params.model_validate(params), root, inputs)
+        params = self.params.model_validate(setup["params"])
+        root, scratch = Path(setup["root"]), Path(setup["scratch"])
+        return Outside(self.function, self.items, params, root, scratch, setup["inputs"])
 
     def _expected(self, job: Job, over: _Over, plan: Plan) -> dict[str, float]:
         """Return how many tokens the new items will take at a paid service, about, and what they cost."""

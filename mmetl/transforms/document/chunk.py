@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mmetl.contracts.items import Items
+from mmetl.contracts.transform import Table
+from mmetl.errors import TaskError
 from mmetl.items.transform import ItemTransform
+from mmetl.utils.hashing import xxh3_hex
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from mmetl.transforms.document.chunks import Chunk
 
 MEDIA_TYPE = "media_type"
 
@@ -44,45 +50,88 @@ class ChunkParams(BaseModel):
         return self
 
 
-def chunked(batch: pa.RecordBatch, params: ChunkParams) -> pa.Table:
-    """Return the chunks of a batch of texts; none for a text that is null or blank."""
-    import pyarrow as pa
+PIECE_CHARACTERS = 4 << 20
+"""Characters of chunks that are made at a time: as objects of Python they take several times the memory of the text."""
 
+
+def chunked(batch: pa.RecordBatch, params: ChunkParams) -> Iterator[pa.Table]:
+    """Yield the chunks of a batch of texts, piece by piece; none for a text that is null or blank."""
+    from mmetl.items.texts import texts_of
     from mmetl.transforms.document.chunks import chunk, markup_of
-    from mmetl.utils.hashing import xxh3_hex
 
-    texts = batch.column(params.text).to_pylist()
     kinds = batch.column(MEDIA_TYPE).to_pylist() if params.markup == "auto" else []
     starts = batch.column(params.pages).to_pylist() if params.pages else []
-    rows: dict[str, list[Any]] = {name: [] for name in ("_item", *MADE, "page")}
-    for item, text in enumerate(texts):
+    made = _Rows(paged=params.pages is not None)
+    for item, text in enumerate(texts_of(batch.column(params.text))):
         markup = params.markup if params.markup != "auto" else markup_of(kinds[item] or "")
-        seen: dict[str, int] = {}
+        names = _Names()
         for position, piece in enumerate(chunk(text or "", params.method, params.size, params.overlap, markup)):
-            name = xxh3_hex(piece.text.encode())[:NAME_DIGITS]
-            seen[name] = seen.get(name, 0) + 1
-            rows["_item"].append(item)
-            rows["chunk"].append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-            rows["position"].append(position)
-            rows["text"].append(piece.text)
-            rows["start"].append(piece.start)
-            rows["end"].append(piece.end)
-            rows["headings"].append(piece.headings)
-            if params.pages:
-                rows["page"].append(bisect.bisect_right(starts[item] or (), piece.start) or None)
-    paged = {"page": pa.array(rows["page"], pa.int32())} if params.pages else {}
-    return pa.table(
-        {
-            "_item": pa.array(rows["_item"], pa.int64()),
-            "chunk": pa.array(rows["chunk"], pa.string()),
-            "position": pa.array(rows["position"], pa.int32()),
-            "text": pa.array(rows["text"], pa.string()),
-            "start": pa.array(rows["start"], pa.int64()),
-            "end": pa.array(rows["end"], pa.int64()),
-            "headings": pa.array(rows["headings"], pa.list_(pa.string())),
-            **paged,
-        }
-    )
+            page = bisect.bisect_right(starts[item] or (), piece.start) if starts else 0
+            made.add(item, names.of(piece.text), position, piece, page)
+            if made.characters > PIECE_CHARACTERS:
+                yield made.taken()
+    yield made.taken()
+
+
+class _Names:
+    """The names of the chunks of one text: the hash of each, and a number behind it where that has been there before."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}
+
+    def of(self, text: str) -> str:
+        name = xxh3_hex(text.encode())[:NAME_DIGITS]
+        number = int(name, 16)  # half the size of a text
+        seen = self._seen[number] = self._seen.get(number, 0) + 1
+        return name if seen == 1 else f"{name}-{seen}"
+
+
+class _Rows:
+    """Rows on their way into a table."""
+
+    def __init__(self, *, paged: bool) -> None:
+        self._schema = {"_item": "int64", **MADE, **({"page": "int32"} if paged else {})}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._columns: dict[str, list[Any]] = {name: [] for name in (*self._schema, "page")}
+        self.characters = 0
+
+    def add(self, item: int, name: str, position: int, piece: Chunk, page: int) -> None:
+        """Add a chunk; `page` is 0 where there is none."""
+        row = (item, name, position, piece.text, piece.start, piece.end, piece.headings, page or None)
+        for column, value in zip(self._columns.values(), row, strict=True):
+            column.append(value)
+        self.characters += len(piece.text)
+
+    def taken(self) -> pa.Table:
+        """Return the rows, and begin anew."""
+        import pyarrow as pa
+
+        from mmetl.cache.arrow_types import parse_type
+
+        columns = {name: pa.array(self._columns[name], parse_type(kind)) for name, kind in self._schema.items()}
+        self._begin()
+        return pa.table(columns)
+
+
+class ChunkTransform(ItemTransform):
+    """See the module."""
+
+    def over(self, params: Any, table: Table, others: Mapping[str, Table]) -> tuple[Items, Mapping[str, Table]]:
+        """Refuse an input that it cannot cut. Raises TaskError."""
+        types = {c.name: c.type for c in table.manifest.columns}
+        if params.markup == "auto" and MEDIA_TYPE not in types and params.text in types:
+            raise TaskError(
+                f"'{table.task}' has no column '{MEDIA_TYPE}', by which `markup: auto` knows how headings are marked",
+                help="say how they are: `markup: markdown` or `markup: rst`; or `markup: none`, where there are none",
+            )
+        if types.get(params.text, "string") != "string":
+            raise TaskError(
+                f"the column '{params.text}' of '{table.task}' is {types[params.text]}, not text",
+                help="name the column of the texts: `text: COLUMN`",
+            )
+        return super().over(params, table, others)
 
 
 NAME_DIGITS = 16
@@ -95,7 +144,7 @@ MADE = {
     "headings": "list<element: string>",
 }
 
-CHUNK = ItemTransform(
+CHUNK = ChunkTransform(
     "document.chunk",
     chunked,
     Items(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -56,8 +57,8 @@ def chunk(
     overlap: int = 0,
     markup: Markup = "markdown",
     separators: Sequence[str] = SEPARATORS,
-) -> list[Chunk]:
-    """Cut a text into chunks. Together they hold all of it but white space.
+) -> Iterator[Chunk]:
+    """Yield the chunks of a text. Together they hold all of it but white space.
 
     Args:
         text: the text.
@@ -77,10 +78,11 @@ def chunk(
         raise ValueError(f"overlap ({overlap}) must be below half of size ({size}), and size at least 2")
     headings = find_headings(text, markup)
     if method == "heading":
-        return list(_Sections(text, size, overlap, headings).chunks(0, len(headings) + 1, 0))
-    return list(_with_headings(text, _windows(text, method, size, overlap, separators), headings))
+        return _Sections(text, size, overlap, headings).chunks(0, len(headings) + 1, 0)
+    return _with_headings(text, _windows(text, method, size, overlap, separators), headings)
 
 
+_WORDS = re.compile(r"\S")
 _PROSE = by_content(PARAGRAPH, SENTENCE, LINE, SPACE)
 
 
@@ -129,11 +131,11 @@ class _Sections:
             start: where its text starts: at its heading, or at that of the section above if nothing stands between them.
         """
         end = self.bounds[last]
-        if first and len(self.text[start:end].strip()) <= self.size:
+        if first and self._fits(start, end):
             yield from _stripped(self.text, start, end, self.paths[first])
             return
         own = self.bounds[first + 1]
-        if first + 1 < last and not self.text[self.bodies[first] : own].strip():
+        if first + 1 < last and not _WORDS.search(self.text, self.bodies[first], own):
             own = start
         else:
             for window in windows(self.text, start, own, self.size, self.overlap, _PROSE, resume=SPACE):
@@ -143,3 +145,12 @@ class _Sections:
             behind = next((k for k in range(child + 1, last) if self.levels[k] <= self.levels[child]), last)
             yield from self.chunks(child, behind, own)
             child, own = behind, self.bounds[behind]
+
+    def _fits(self, start: int, end: int) -> bool:
+        """Tell whether a part of the text fits into a chunk, without a copy of one that does not."""
+        text = self.text
+        while start < end and text[start].isspace():
+            start += 1
+        while start < end and text[end - 1].isspace():
+            end -= 1
+        return end - start <= self.size

@@ -55,37 +55,58 @@ def heading_paths(headings: Sequence[Heading]) -> list[tuple[str, ...]]:
     return paths
 
 
+class _Mark(NamedTuple):
+    """A line that may mark a heading: where it starts and ends, and what its pattern found of it."""
+
+    start: int
+    end: int
+    found: re.Match[str]
+
+
+def _marks(pattern: re.Pattern[str], text: str) -> Iterator[_Mark]:
+    """Yield the lines that match a pattern which begins with a line break.
+
+    The first line is looked at by itself: a break put before the whole text would be a copy of it, which may be half a gigabyte.
+    """
+    line = text.find("\n")
+    if first := pattern.match("\n" + (text if line < 0 else text[:line])):
+        yield _Mark(0, first.end() - 1, first)
+    for found in pattern.finditer(text):
+        yield _Mark(found.start() + 1, found.end(), found)
+
+
 def _in_markdown(text: str) -> Iterator[Heading]:
     fence = ""
-    for found in _MARKDOWN.finditer("\n" + text):  # so its offsets are those of what follows the line break
-        if mark := found["fence"]:
+    for mark, end, found in _marks(_MARKDOWN, text):
+        if ticks := found["fence"]:
             if not fence:
-                fence = mark
-            elif mark.startswith(fence) and not found[0].strip().strip(fence[0]):
+                fence = ticks
+            elif ticks.startswith(fence) and not found[0].strip().strip(fence[0]):
                 fence = ""
         elif fence:
             continue
         elif marks := found["marks"]:
-            yield Heading(found.start(), found.end() - 1, len(marks), (found["title"] or "").strip())
+            yield Heading(mark, end, len(marks), (found["title"] or "").strip())
         else:
-            start, title = _line_before(text, found.start())
+            start, title = _line_before(text, mark)
             if title.strip() and not _NO_TITLE.match(title.lstrip()) and _blank_before(text, start):
-                yield Heading(start, found.end() - 1, 1 if found["line"][0] == "=" else 2, title.strip())
+                yield Heading(start, end, 1 if found["line"][0] == "=" else 2, title.strip())
 
 
 def _in_rst(text: str) -> Iterator[Heading]:
     levels: dict[tuple[str, bool], int] = {}
-    over: re.Match[str] | None = None
-    for found in _RST.finditer("\n" + text):
-        start, title = _line_before(text, found.start())
-        framed = over is not None and over.end() == start and over[0].strip() == found[0].strip()
-        over, above = found, over
+    over: _Mark | None = None
+    for mark in _marks(_RST, text):
+        underline = mark.found[0].strip()
+        start, title = _line_before(text, mark.start)
+        framed = over is not None and over.end + 1 == start and over.found[0].strip() == underline
+        over, above = mark, over
         indented = title[:1] in (" ", "\t")
-        if not _is_title(title, found[0].strip()) or not (framed or (not indented and _blank_before(text, start))):
+        if not _is_title(title, underline) or not (framed or (not indented and _blank_before(text, start))):
             continue
-        level = levels.setdefault((found[1], framed), len(levels) + 1)
+        level = levels.setdefault((mark.found[1], framed), len(levels) + 1)
         over = None
-        yield Heading(above.start() if framed and above else start, found.end() - 1, level, title.strip())
+        yield Heading(above.start if framed and above else start, mark.end, level, title.strip())
 
 
 def _is_title(title: str, underline: str) -> bool:

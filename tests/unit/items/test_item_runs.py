@@ -250,7 +250,7 @@ WRONG = [
     ('makes={"loud": "string"}', 'makes={"id": "string"}', "it makes 'id', which is a part of the key of 'texts'; name it otherwise"),
     ('makes={"loud": "string"}', 'makes={"quiet": "string"}', "'shout' did not return the column 'quiet'; it returned: loud"),
     ('return {"loud": [t', "return {\"loud\": ['one' for t in texts][:1]} or {\"x\": [t", "'shout' returned 1 rows for 50 items; return one row an item, or declare many=True and return the column _item"),
-    ('return {"loud"', 'return 7 or {"loud"', "'shout' returned int, not rows; return a pyarrow RecordBatch or Table, or a dict of columns"),
+    ('return {"loud"', 'return 7 or {"loud"', "'shout' returned int, not rows; return a pyarrow RecordBatch or Table, or a dict of columns; or yield such"),
     ('makes={"loud": "string"}', 'makes={"loud": "strung"}', "the transform declares 'loud' as 'strung', which is no type: unknown type 'strung'; write a pyarrow type, or its text"),
 ]  # fmt: skip
 

@@ -30,8 +30,8 @@ def parse_text(data: bytes, media_type: str) -> Parsed:
     headings = find_headings(text, markup)
     title = _front_title(text) if markup == "markdown" else None
     feeds = [found.end() for found in re.finditer(r"\f\n?", text)]
-    last = len(text.rstrip())
-    pages = tuple(start for start in (0, *feeds) if start < last) if feeds else ()
+    last = len(text.rstrip()) if feeds else 0
+    pages = tuple(start for start in (0, *feeds) if start < last)
     return Parsed(text, title or (headings[0].title if headings else None), pages=pages)
 
 

@@ -224,5 +224,28 @@ def test_a_paragraph_inserted_at_the_top_changes_few_chunks(method, size, headin
 
 def test_one_line_of_megabytes_takes_no_time_that_grows_with_its_square():
     text = "x" * 3_000_000
-    assert len(chunk(text, "heading", 1000)) == 3000
-    assert len(chunk(text, "sentence", 1000, 100)) == 3000
+    assert len(list(chunk(text, "heading", 1000))) == 3000
+    assert len(list(chunk(text, "sentence", 1000, 100))) == 3000
+
+
+WRONG = [
+    (
+        "{}",
+        "'rows' has no column 'media_type', by which `markup: auto` knows how headings are marked; say how they are:",
+    ),
+    ("{text: words}", "'rows' has no column 'words'"),
+    ("{text: id, markup: none}", "the column 'id' of 'rows' is int64, not text; name the column of the texts"),
+]
+
+
+def test_an_input_that_cannot_be_cut_is_told(empty):
+    empty.write("rows.csv", "id,text\n1,some words\n")
+    for params, error in WRONG:
+        empty.tasks(
+            "  rows: {transform: tabular.read, params: {path: rows.csv}, key: [id]}\n"
+            f"  chunks: {{transform: document.chunk, inputs: [rows], params: {params}}}\n"
+        )
+        done = empty.fast("run")
+        assert (done.code, error in done.err) == (1, True), done.err
+    empty.edit("pipeline.yaml", "text: id, ", "")
+    assert empty.run()["chunks"] == "ran"
