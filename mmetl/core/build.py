@@ -17,7 +17,7 @@ from typing import Any
 
 from doit.action import BaseAction
 from doit.control import TaskControl
-from doit.dependency import Dependency, FileChangedChecker
+from doit.dependency import Dependency, DependencyStatus, FileChangedChecker
 from doit.exceptions import DependencyError, InvalidDodoFile, TaskFailed
 from doit.reporter import ConsoleReporter
 from doit.runner import JobHold, MThreadRunner, Runner
@@ -257,7 +257,11 @@ def finish(session: Session) -> None:
 
 
 class _Task(Task):  # type: ignore[misc]
-    """A task without options of its own: doit builds a command-line parser for each otherwise."""
+    """A task without options of its own: doit builds a command-line parser for each otherwise. All it is given is of ours."""
+
+    @staticmethod
+    def check_attr(task: str, attr: str, value: Any, valid: Any) -> None:
+        """Do nothing: nineteen checks a task that our builder always passes."""
 
     def init_options(self, args: list[str] | None = None) -> list[str] | None:
         """Leave all words of the command line to the tasks that they name."""
@@ -265,8 +269,15 @@ class _Task(Task):  # type: ignore[misc]
         return args
 
 
-def build_tasks(session: Session, plan: Plan, names: Iterable[str]) -> Iterator[Task]:
-    """Build doit's task for each name; dependencies on tasks outside `names` are left out."""
+def build_tasks(session: Session, plan: Plan, names: Iterable[str], *, cleans: bool = False) -> Iterator[Task]:
+    """Build doit's task for each name; dependencies on tasks outside `names` are left out.
+
+    Args:
+        session: what they share.
+        plan: where they stand.
+        names: of the tasks.
+        cleans: whether `doit clean` may be asked of them.
+    """
     wanted = set(names)
     facts = session.facts_of(plan)
     prefix = f"{plan.pipeline}:"
@@ -281,7 +292,7 @@ def build_tasks(session: Session, plan: Plan, names: Iterable[str]) -> Iterator[
             targets=(artifact_name(plan.pipeline, name), *node.outputs),
             task_dep=[prefix + t for t in needs if t in wanted],
             uptodate=[UpToDate(session, plan, node)],
-            clean=[(_clean, [session.project, plan.pipeline, name])],
+            clean=[(_clean, [session.project, plan.pipeline, name])] if cleans else (),
         )
         yield task
 
@@ -310,7 +321,7 @@ def task_pipelines() -> Iterator[Any]:
                 task_dep=[f"{plan.pipeline}:{t}" for t in plan.tasks],
                 doc="pipeline",
             )
-            for task in build_tasks(session, plan, list(plan.tasks)):
+            for task in build_tasks(session, plan, list(plan.tasks), cleans=True):
                 detail = details[task.name.partition(":")[2]]
                 task.doc = detail.description or detail.transform
                 task.subtask_of = plan.pipeline
@@ -350,7 +361,20 @@ DOIT_CONFIG |= {
 
 
 class _Dependency(Dependency):  # type: ignore[misc]
-    """doit's bookkeeping without saving a success: the action has, and the backend would ignore it call by call."""
+    """doit's bookkeeping without what `decide` and the action have done: comparing files, and saving a success."""
+
+    def get_status(self, task: Task, tasks_dict: Any, get_log: bool = False) -> DependencyStatus:  # noqa: ARG002
+        """Ask the one `uptodate` callable of a task; it knows of files and targets too."""
+        status = DependencyStatus(get_log)
+        task.dep_changed = []
+        ((is_fresh, _, _),) = task.uptodate
+        if not is_fresh():
+            status.add_reason("uptodate_false", (is_fresh, [], {}))
+        return status
+
+    def status_is_ignore(self, task: Task) -> bool:  # noqa: ARG002
+        """Return False: mmETL keeps no `ignore`."""
+        return False
 
     def save_success(self, task: Task, result_hash: str | None = None) -> None:
         """Do nothing."""
