@@ -12,6 +12,7 @@ from mmetl.cache.artifacts import sync
 from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.stat_cache import write_files
 from mmetl.cache.store import Store
+from mmetl.cache.tree_cache import TreeCache, TreeChanges, write_trees
 from mmetl.cache.unfinished import forget_unfinished
 from mmetl.cache.watermarks import set_watermark
 from mmetl.contracts.artifact import Fingerprint
@@ -22,7 +23,7 @@ HANDOVER_S = 0.005  # how long a durable group waits for a thread that comes by
 BEAT_S = 1.0  # how often a running process shows that it is alive
 TASK_COLUMNS = (
     "pipeline, task, state, recipe, inputs, outputs, manifest, parts, built_ms, run_id, quarantine, items,"
-    " input_list, output_list"
+    " input_list, output_list, trees"
 )
 BUILD_COLUMNS = "key, recipe, manifest, watermark, pipeline, task, made_ms, used_ms, quarantine, items"
 
@@ -33,7 +34,7 @@ class Commit(NamedTuple):
     Attributes:
         record: the row of `tasks` without its lists; None leaves the row as it is.
         lists: fingerprints of the further manifests (quarantine, items; empty: none), then what the task read and
-            wrote, as two JSON objects path -> fingerprint.
+            wrote, as two JSON objects path -> fingerprint, and what its globs stood for, as one glob -> tree.
         failed: instead of a record: the row, if there is one, is marked as failed.
         build: the row of `builds`; None keeps the result out of the index.
         manifest: (fingerprint, body) of the manifest.
@@ -48,7 +49,7 @@ class Commit(NamedTuple):
     task: str
     task_run: Sequence[Any]
     record: Sequence[Any] | None = None
-    lists: tuple[str, str, str, str] = ("", "", "{}", "{}")
+    lists: tuple[str, str, str, str, str] = ("", "", "{}", "{}", "{}")
     build: Sequence[Any] | None = None
     manifest: tuple[Fingerprint, str] | None = None
     beside: Sequence[tuple[Fingerprint, str]] = ()
@@ -69,15 +70,20 @@ class Committer:
     Args:
         store: the project's store.
         files: the file cache, whose changes are written with each group.
+        trees: what globs stand for; likewise.
         beat: called with the open transaction about once a second, and with every group; it gets the tasks at work that
             no earlier call has had, as `pipeline:task`. Most tasks end before anybody would have read that they began.
     """
 
     def __init__(
-        self, store: Store, files: FileCache, beat: Callable[[sqlite3.Connection, Iterable[str]], None]
+        self,
+        store: Store,
+        files: FileCache,
+        trees: TreeCache,
+        beat: Callable[[sqlite3.Connection, Iterable[str]], None],
     ) -> None:
         self._store = store
-        self._files = files
+        self._files, self._trees = files, trees
         self._beat = beat
         self._pending: list[Commit] = []
         self._begun: dict[str, None] = {}
@@ -143,10 +149,10 @@ class Committer:
         with self._syncing:
             with self._wake:
                 group, self._pending = self._pending, []
-                changes = self._files.take_changes()
+                changes, listed = self._files.take_changes(), self._trees.take_changes()
             sync([p for c in group for p in c.files])
             with self._wake:
-                self._durable = _Group(group, changes)
+                self._durable = _Group(group, changes, listed)
 
     def _write_durable(self) -> None:
         """Write the rows of the durable group, if nobody has."""
@@ -160,21 +166,23 @@ class Committer:
         with self._store.transaction() as db:
             write_group(db, group.commits)
             write_files(db, group.changes)
+            write_trees(db, group.listed)
             self._beat(db, self._begun)
         self._begun.clear()
 
 
 class _Group(NamedTuple):
-    """Finished tasks whose files are on the disk, and what the file cache had learnt until then."""
+    """Finished tasks whose files are on the disk, and what was learnt of other files until then."""
 
     commits: list[Commit]
     changes: dict[str, tuple[bytes, Fingerprint] | None]
+    listed: TreeChanges
 
 
 def write_group(db: sqlite3.Connection, group: Sequence[Commit]) -> None:
     """Write the rows of several finished tasks."""
     db.executemany(
-        f"insert or replace into tasks ({TASK_COLUMNS}) values ({_marks(14)})",
+        f"insert or replace into tasks ({TASK_COLUMNS}) values ({_marks(15)})",
         [(c.pipeline, *c.record, *c.lists) for c in group if c.record],
     )
     db.executemany(

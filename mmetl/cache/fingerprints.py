@@ -6,7 +6,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import xxhash
 
@@ -245,27 +245,58 @@ class FileCache:
         if self.known.pop(path, None) is not None:
             self.changes[path] = None
 
+    def look(self, path: str, st: os.stat_result, sig: bytes) -> Looked:
+        """Return what a file contains that is not to be remembered here: one of a listing, see `trees`.
+
+        Args:
+            path: of the file.
+            st: its state now.
+            sig: the signature of that.
+        """
+        cached = self.known.get(path)
+        if cached is not None and cached[0] == sig:
+            return Looked(cached[1], sig, certain=True)
+        return self._looked(path, st)
+
     def _hash(self, path: str, st: os.stat_result) -> Fingerprint:
+        found = self._looked(path, st)
+        if found.certain:
+            self.known[path] = self.changes[path] = (found.signature, found.fingerprint)
+        elif found.signature:
+            self._forget(path)
+            self._racy[path] = found.signature
+        return found.fingerprint
+
+    def _looked(self, path: str, st: os.stat_result) -> Looked:
         full = self.full(path)
         if not _is_file(st):
-            return MISSING
+            return Looked(MISSING)
         if not is_utf8(path):
-            return unusable("its name is not UTF-8")  # it could not be a row of the state
+            return Looked(unusable("its name is not UTF-8"))  # it could not be a row of the state
         hashed_ns = time.time_ns()
         try:
             fingerprint = hash_file(full)
             after = os.stat(full)
         except (FileNotFoundError, NotADirectoryError):
-            return MISSING
+            return Looked(MISSING)
         except OSError as e:
-            return unusable(why_not(e))
+            return Looked(unusable(why_not(e)))
         sig = signature(after)
-        if sig == signature(st) and not is_racy(after, hashed_ns):
-            self.known[path] = self.changes[path] = (sig, fingerprint)
-        else:
-            self._forget(path)
-            self._racy[path] = sig
-        return fingerprint
+        return Looked(fingerprint, sig, certain=sig == signature(st) and not is_racy(after, hashed_ns))
+
+
+class Looked(NamedTuple):
+    """What a look into a file found.
+
+    Attributes:
+        fingerprint: of its bytes, or what stands for it.
+        signature: what it had after it was hashed; empty where it was not.
+        certain: whether a file with this signature still has these bytes, whenever it is seen again.
+    """
+
+    fingerprint: Fingerprint
+    signature: bytes = b""
+    certain: bool = False
 
 
 def _is_file(st: os.stat_result) -> bool:

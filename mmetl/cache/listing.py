@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -38,16 +38,40 @@ def list_files(root: str, pattern: str) -> tuple[str, ...]:
     Raises:
         TaskError: if a folder link leaves the project or leads back to a folder above it, or something cannot be read.
     """
+    return tuple(by_bytes({folder + name for folder, names in _listed(root, pattern) for name in names}))
+
+
+def list_folders(root: str, pattern: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the files that match, folder by folder: what `list_files` returns, and never more than a folder of it is held.
+
+    Yields:
+        A folder as the paths in it begin (empty, or with a slash at its end), and the names of its files, sorted by their bytes; no
+        folder twice, and none without a file.
+
+    Raises:
+        TaskError: as `list_files`.
+    """
+    if pattern.count("**") < 2 and "**" not in pattern.split("/")[:-2]:
+        for folder, names in _listed(root, pattern):
+            yield folder, by_bytes(names)
+        return
+    found: dict[str, set[str]] = {}  # some folders are gone through several times
+    for folder, names in _listed(root, pattern):
+        found.setdefault(folder, set()).update(names)
+    for folder, several in found.items():
+        yield folder, by_bytes(several)
+
+
+def _listed(root: str, pattern: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield folders with the names of their files that match; a folder that several parts of a pattern lead to comes several times."""
     parts = pattern.split("/")
     base = os.path.join(root, "") if not pattern.startswith("/") else "/"
     fixed = 0
     while fixed < len(parts) - 1 and not is_glob(parts[fixed]):
         fixed += 1
     start = "/".join(parts[:fixed])
-    found: list[str] = []
     bounds = _Bounds(base, os.path.realpath(root), os.path.realpath(os.path.join(root, STATE_DIR)))
-    _walk(bounds, start, os.path.realpath(os.path.join(base, start)), parts[fixed:], found, ())
-    return tuple(by_bytes(set(found)))
+    yield from _walk(bounds, start, os.path.realpath(os.path.join(base, start)), parts[fixed:], ())
 
 
 def by_bytes(paths: Iterable[str]) -> list[str]:
@@ -75,8 +99,10 @@ def reaches(folder: str, pattern: str) -> bool:
     return len(parts) > len(names)
 
 
-def _walk(bounds: _Bounds, folder: str, real: str, parts: list[str], found: list[str], above: tuple[str, ...]) -> None:
-    """Add the files below `base/folder`, which is `real` with links resolved, that match the remaining pattern parts."""
+def _walk(
+    bounds: _Bounds, folder: str, real: str, parts: list[str], above: tuple[str, ...]
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield what matches the remaining pattern parts below `base/folder`, which is `real` with links resolved."""
     prefix = f"{folder}/" if folder and not folder.endswith("/") else folder
     try:
         entries = list(os.scandir(os.path.join(bounds.base, folder)))
@@ -84,27 +110,19 @@ def _walk(bounds: _Bounds, folder: str, real: str, parts: list[str], found: list
         return
     except OSError as e:
         raise _unreadable(prefix.rstrip("/") or ".", e) from None
-    if real in above:
-        raise TaskError(
-            f"the link '{shown(prefix.rstrip('/'))}' leads back to a folder above it", help="remove the link"
-        )
-    if _within(real, bounds.state):
+    if not _may_enter(bounds, prefix.rstrip("/"), real, above):
         return
-    if bounds.base != "/" and not _within(real, bounds.root):
-        raise TaskError(
-            f"the link '{shown(prefix.rstrip('/'))}' leaves the project",
-            help="name that folder itself as an absolute path",
-        )
     head, rest = parts[0], parts[1:]
     through = head == "**"
     if through and rest and (rest[0] == "**" or len(rest) > 1):
-        _walk(bounds, folder, real, rest, found, above)
+        yield from _walk(bounds, folder, real, rest, above)
         files = None
     else:  # the files of this folder are looked for in the same listing as the folders
         last = (rest[0] if rest else "*") if through else head
         files = _regex(last).fullmatch if through or not rest else None
     folders = _regex("*" if through else head).fullmatch if through or rest else None
     below, inside = (*above, real), f"{real.rstrip('/')}/"
+    found: list[str] = []
     for entry in entries:
         name = entry.name
         leads, listed = bool(folders and folders(name)), bool(files and files(name))
@@ -114,9 +132,24 @@ def _walk(bounds: _Bounds, folder: str, real: str, parts: list[str], found: list
         if _is_folder(entry, prefix):
             if leads:
                 there = os.path.realpath(entry.path) if entry.is_symlink() else inside + name
-                _walk(bounds, prefix + name, there, parts if through else rest, found, below)
+                yield from _walk(bounds, prefix + name, there, parts if through else rest, below)
         elif listed and entry.is_file():
-            found.append(prefix + name)
+            found.append(name)
+    if found:
+        yield prefix, found
+
+
+def _may_enter(bounds: _Bounds, folder: str, real: str, above: tuple[str, ...]) -> bool:
+    """Tell whether files below a folder count. Raises TaskError for a link that leads back, or out of the project."""
+    if real in above:
+        raise TaskError(f"the link '{shown(folder)}' leads back to a folder above it", help="remove the link")
+    if _within(real, bounds.state):
+        return False
+    if bounds.base != "/" and not _within(real, bounds.root):
+        raise TaskError(
+            f"the link '{shown(folder)}' leaves the project", help="name that folder itself as an absolute path"
+        )
+    return True
 
 
 def _is_folder(entry: os.DirEntry[str], prefix: str) -> bool:

@@ -7,6 +7,8 @@ import sqlite3
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
+from mmetl.cache.layout import STATE_DIR
+
 migrations = Migrations("mmetl")
 
 
@@ -51,6 +53,13 @@ def _items(db: sqlite_utils.Database) -> None:
 def _probes(db: sqlite_utils.Database) -> None:
     """Note when stores of others were last asked what they hold."""
     db.execute("create table probes (place text primary key, at_ms integer) without rowid")
+
+
+@migrations(name="0006_trees")
+def _trees(db: sqlite_utils.Database) -> None:
+    """Keep what globs stand for by folder; files that lie outside of the state are looked at once more."""
+    for sql in TREES:
+        db.execute(sql)
 
 
 CORE = (
@@ -117,4 +126,17 @@ ITEMS = (
     create table unfinished (       -- units that a task has finished before it has finished itself (see contracts.items)
         basis text, input text, body text, made_ms integer, primary key (basis, input)
     ) without rowid""",
+)
+
+TREES = (
+    """
+    create table folders (          -- how the files of a folder that a glob stands for were last seen
+        glob text, folder text, page text, files integer, size_bytes integer, unusable integer,
+        signature blob,             -- over names and signatures; empty: these alone do not tell
+        signatures blob,            -- one a file, in the order of the page
+        primary key (glob, folder)
+    ) without rowid""",
+    "create table pages (fingerprint text primary key, body blob) without rowid",  # names, fingerprints, sizes
+    "alter table tasks add column trees text default '{}'",  # JSON {glob: {folder: [page, files, bytes]}}
+    f"delete from files where path not like '{STATE_DIR}/%'",
 )

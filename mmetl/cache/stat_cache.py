@@ -6,6 +6,7 @@ import sqlite3
 
 from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.store import Store
+from mmetl.cache.tree_cache import TreeCache, write_trees
 from mmetl.contracts.artifact import Fingerprint
 
 
@@ -22,9 +23,10 @@ def write_files(db: sqlite3.Connection, changes: dict[str, tuple[bytes, Fingerpr
     db.executemany("delete from files where path = ?", [(p,) for p, v in changes.items() if v is None])
 
 
-def save_file_changes(store: Store, files: FileCache) -> None:
+def save_file_changes(store: Store, files: FileCache, trees: TreeCache) -> None:
     """Write back what was learnt while deciding, where there is anything."""
-    changes = files.take_changes()
-    if changes:
+    changes, listed = files.take_changes(), trees.take_changes()
+    if changes or listed.folders:
         with store.transaction() as db:
             write_files(db, changes)
+            write_trees(db, listed)

@@ -17,7 +17,7 @@ from mmetl.cache.layout import STATE_DIR, STATE_FILE
 from mmetl.errors import RefusedError
 from mmetl.utils.text import why_not
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 APPLICATION_ID = 0x6D6D4554  # "mmET": tells our file from any other SQLite file
 BUSY_S = 10.0  # longest wait for another process's short transaction
 

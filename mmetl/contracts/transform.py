@@ -186,6 +186,20 @@ class SourceFile(NamedTuple):
     fingerprint: str
 
 
+class Changes(NamedTuple):
+    """Which source files are not as the task's last success read them.
+
+    Attributes:
+        gone: paths that are no longer there, or that are other now.
+        now: those that are new or other.
+        size_bytes: of all source files, the others too.
+    """
+
+    gone: Sequence[str]
+    now: Sequence[SourceFile]
+    size_bytes: int
+
+
 @dataclass
 class Job:
     """All that a running task is given.
@@ -213,6 +227,7 @@ class Job:
         threads: how many threads the engine may use (at least 1).
         memory_limit: how much memory the engine may use before it spills, such as `2000000000B`.
         observed: the source files of all declared paths and globs, one after the other, as observed before the task.
+        changes: what changed among them since the task's last success; None where that is not known, and all have to be compared.
         on_cancel: register a function that interrupts the work; called at a timeout or Ctrl-C, from another thread.
         remote: how a worker process gets at the transform; None outside a run.
         meter: what it spends on a paid service; None outside a run.
@@ -240,6 +255,7 @@ class Job:
     intact: bool = False
     view: bool = False
     observed: Callable[[], Iterable[SourceFile]] = tuple
+    changes: Callable[[], Changes | None] = lambda: None
     on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
     remote: Remote | None = None
     meter: Meter | None = None
@@ -262,6 +278,8 @@ class Made:
         key: the columns that name a row, where the transform knows them; None: as the task says.
         files: instead of a table: path inside the declared folder -> the finished temporary file (see `Parts.temp`).
         counts: how many items were added, changed and so on; what `status` shows.
+        opened: of the source files those that the task opened, while it took all others as they had been observed: only these are looked at
+            again after it; None: it may have opened all.
     """
 
     parts: tuple[Part, ...]
@@ -273,6 +291,7 @@ class Made:
     items: ItemIndex | None = None
     key: tuple[str, ...] | None = None
     counts: Mapping[str, float] = field(default_factory=dict)
+    opened: Sequence[str] | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
 
 

@@ -124,7 +124,7 @@ class Backend:
         if dependency == "checker:":
             return Checker.__name__
         if self._inputs[0] != task_id:
-            listed = _current[-1].facts_of(plan).lists(node.name).inputs
+            listed = _current[-1].facts_of(plan).lists(node.name).files
             self._inputs = (task_id, {_input_path(plan, k): v for k, v in listed.items()})
         inputs = self._inputs[1]
         return tuple(inputs) if dependency == "deps:" else inputs.get(dependency)
@@ -269,14 +269,14 @@ class _Task(Task):  # type: ignore[misc]
         return args
 
 
-def build_tasks(session: Session, plan: Plan, names: Iterable[str], *, cleans: bool = False) -> Iterator[Task]:
+def build_tasks(session: Session, plan: Plan, names: Iterable[str], *, plain: bool = False) -> Iterator[Task]:
     """Build doit's task for each name; dependencies on tasks outside `names` are left out.
 
     Args:
         session: what they share.
         plan: where they stand.
         names: of the tasks.
-        cleans: whether `doit clean` may be asked of them.
+        plain: whether they are for doit's own commands: these clean, and show the files that globs stand for, which may be very many.
     """
     wanted = set(names)
     facts = session.facts_of(plan)
@@ -284,15 +284,15 @@ def build_tasks(session: Session, plan: Plan, names: Iterable[str], *, cleans: b
     for name in names:
         node = plan.tasks[name]
         needs = (*node.tables, *node.after)
-        listed = [p for g in node.globs for p in facts.listing(node, g)]
+        sources = [p for g in node.globs for p in facts.listing(node, g)] if plain else []
         task = _Task(
             prefix + name,
             [Action(session, plan, node)],
-            file_dep=(*node.files, *listed, *(artifact_name(plan.pipeline, t) for t in node.tables)),
+            file_dep=(*node.files, *sources, *(artifact_name(plan.pipeline, t) for t in node.tables)),
             targets=(artifact_name(plan.pipeline, name), *node.outputs),
             task_dep=[prefix + t for t in needs if t in wanted],
             uptodate=[UpToDate(session, plan, node)],
-            clean=[(_clean, [session.project, plan.pipeline, name])] if cleans else (),
+            clean=[(_clean, [session.project, plan.pipeline, name])] if plain else (),
         )
         yield task
 
@@ -321,7 +321,7 @@ def task_pipelines() -> Iterator[Any]:
                 task_dep=[f"{plan.pipeline}:{t}" for t in plan.tasks],
                 doc="pipeline",
             )
-            for task in build_tasks(session, plan, list(plan.tasks), cleans=True):
+            for task in build_tasks(session, plan, list(plan.tasks), plain=True):
                 detail = details[task.name.partition(":")[2]]
                 task.doc = detail.description or detail.transform
                 task.subtask_of = plan.pipeline

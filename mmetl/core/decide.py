@@ -10,8 +10,9 @@ import xxhash
 
 from mmetl.cache.fingerprints import EMPTY, MISSING, UNUSABLE, FileCache, mark_executable, trouble, unusable
 from mmetl.cache.layout import part_path
-from mmetl.cache.listing import list_files
 from mmetl.cache.looks import look_of
+from mmetl.cache.tree_cache import TreeCache
+from mmetl.cache.trees import NO_FILES, Tree
 from mmetl.contracts.artifact import Fingerprint
 from mmetl.contracts.plan import NOTHING, Plan, TaskNode
 from mmetl.core.outside import Stores
@@ -54,14 +55,23 @@ class Leftover(NamedTuple):
 
 
 class Lists(NamedTuple):
-    """What a task's last success read and wrote, one by one, and which of the files were executable.
+    """What a task's last success read and wrote, one by one, and which of the written files were executable.
 
-    Needed only to give reasons.
+    Needed only to give reasons. What globs stood for is in `trees`.
     """
 
     inputs: dict[str, Fingerprint]
     outputs: dict[str, Fingerprint]
     executable: frozenset[str] = frozenset()
+    trees: Mapping[str, Tree] = NOTHING
+
+    @property
+    def files(self) -> dict[str, Fingerprint]:
+        """All that was read, file by file."""
+        listed = {
+            f + n: file.fingerprint for t in self.trees.values() for f, page in t.walk() for n, file in page.items()
+        }
+        return {**self.inputs, **listed}
 
 
 NO_LISTS = Lists({}, {})
@@ -74,7 +84,8 @@ class Facts:
     Attributes:
         records: task -> what its last success was; absent if it never succeeded or was forgotten.
         files: fingerprints of files.
-        listings: glob -> the files that it stands for.
+        listed: observes what globs stand for.
+        trees: glob -> the files that it stands for.
         unlisted: glob -> why that cannot be told.
         forced: tasks to run whatever is fresh -> why.
         leftovers: files that no glob lists, as long as they have the bytes that mmETL wrote.
@@ -88,6 +99,7 @@ class Facts:
         pipeline: str,
         records: dict[str, Record],
         files: FileCache,
+        listed: TreeCache,
         *,
         now_ms: int,
         lists: Callable[[str], Lists],
@@ -99,6 +111,7 @@ class Facts:
         self.pipeline = pipeline
         self.records = records
         self.files = files
+        self.listed = listed
         self.now_ms = now_ms
         self.forced = forced
         self.leftovers = leftovers or {}
@@ -107,10 +120,7 @@ class Facts:
         self._stores = stores
         self._attempts: dict[str, Attempt] | None = None
         self._lists: dict[str, Lists] = {}
-        self._digests: dict[
-            str, tuple[dict[str, Fingerprint], Fingerprint]
-        ] = {}  # task -> inputs, and what they came to
-        self.listings: dict[str, tuple[str, ...]] = {}
+        self.trees: dict[str, Tree] = {}
         self.unlisted: dict[str, TaskError] = {}
         self.settled: set[str] = set()
         self.attempted: set[str] = set()
@@ -147,35 +157,28 @@ class Facts:
         return record.manifest or MISSING if record else MISSING
 
     def input_list(self, node: TaskNode) -> dict[str, Fingerprint]:
-        """Return every input with its fingerprint: `task NAME` for an artifact, else a path."""
+        """Return every input with its fingerprint: `task NAME` for an artifact, else a path; not what globs stand for."""
         seen = self.files.seen
         found = {f"task {t}": self.manifest(t) for t in node.tables}
         found.update((p, seen.get(p, MISSING)) for p in node.files)
-        for glob in node.globs:
-            listed = self.listing(node, glob)
-            try:
-                found.update(zip(listed, map(seen.__getitem__, listed), strict=True))
-            except KeyError:  # one was not observed
-                found.update((p, seen.get(p, MISSING)) for p in listed)
-            if glob in self.unlisted:
-                found[glob] = unusable(self.unlisted[glob].what)
+        found.update((g, unusable(self.unlisted[g].what)) for g in node.globs if g in self.unlisted)
         found.update((p, seen[p]) for p in node.optional if seen.get(p, MISSING) not in {MISSING, EMPTY})
         return found
 
-    def listing(self, node: TaskNode, glob: str) -> list[str]:
-        """Return the files that a glob stands for; never the task's own outputs, nor leftovers."""
-        return self.sources(node, self.listings.get(glob, ()))
+    def trees_of(self, node: TaskNode) -> dict[str, Tree]:
+        """Return what the globs of a task stand for; never its own outputs, nor leftovers."""
+        return {glob: self._read_of(node, self.trees.get(glob, NO_FILES)) for glob in node.globs}
 
-    def sources(self, node: TaskNode, listed: Iterable[str]) -> list[str]:
+    def listing(self, node: TaskNode, glob: str) -> list[str]:
+        """Return the files that a glob of a task stands for."""
+        return self._read_of(node, self.trees.get(glob, NO_FILES)).paths()
+
+    def _read_of(self, node: TaskNode, tree: Tree) -> Tree:
         """Return those of the listed files that a task may read."""
-        own = node.folder
-        if not (own or node.outputs or self.leftovers):
-            return list(listed)
-        return [
-            p
-            for p in listed
-            if p not in node.outputs and not (own and p.startswith(own)) and not (self.leftovers and self._is_left(p))
-        ]
+        if not (node.folder or node.outputs or self.leftovers):
+            return tree
+        left = [p for p in self.leftovers if self._is_left(p, tree)]
+        return self.listed.without(tree, [*node.outputs, *left], node.folder)
 
     def written(self, node: TaskNode) -> Sequence[str]:
         """Return the files that a task writes: those declared, and those that its last success wrote into its folder."""
@@ -185,20 +188,21 @@ class Facts:
             return node.outputs
         return [*node.outputs, *(p for p in self.lists(node.name).outputs if p.startswith(node.folder))]
 
-    def _is_left(self, path: str) -> bool:
-        left = self.leftovers.get(path)
-        return left is not None and self.files.seen.get(path) in {left.fingerprint, MISSING}
+    def _is_left(self, path: str, tree: Tree) -> bool:
+        found = tree.find(path)
+        return found is not None and found.fingerprint in {self.leftovers[path].fingerprint, MISSING}
 
-    def inputs(self, node: TaskNode) -> Fingerprint:
-        """Return one fingerprint over all inputs of a task whose upstream tasks are settled."""
+    def inputs(self, node: TaskNode, trees: Mapping[str, Tree] | None = None) -> Fingerprint:
+        """Return one fingerprint over all inputs of a task whose upstream tasks are settled.
+
+        Args:
+            node: the task.
+            trees: what its globs stand for; None: as it was observed last.
+        """
         if node.globs or node.optional:
-            now = self.input_list(node)
-            before, digest = self._digests.get(node.name, ({}, ""))
-            if not digest or now != before:  # joining 100,000 paths costs ten times as much as comparing them
-                text = "\n".join(itertools.chain.from_iterable(now.items()))
-                digest = xxhash.xxh3_128_hexdigest(text.encode(errors="surrogateescape"))
-                self._digests[node.name] = now, digest
-            return digest
+            listed = (self.trees_of(node) if trees is None else trees).values()
+            text = "\n".join(itertools.chain(*self.input_list(node).items(), (t.fingerprint for t in listed)))
+            return xxhash.xxh3_128_hexdigest(text.encode(errors="surrogateescape"))
         seen = self.files.seen
         prints = [self.manifest(t) for t in node.tables]
         prints += [seen[p] for p in node.files]
@@ -230,9 +234,8 @@ def observe(nodes: Iterable[TaskNode], facts: Facts) -> None:
             paths += node.outputs if not node.folder else facts.written(node)
         paths += node.optional
         for glob in node.globs:
-            if glob not in facts.listings:
+            if glob not in facts.trees:
                 _list(glob, facts)
-            paths += facts.listings[glob]
         record = records.get(node.name)
         if record is not None and record.parts:
             parts = record.parts
@@ -273,7 +276,7 @@ def seen_anew(node: TaskNode, facts: Facts) -> dict[str, Fingerprint]:
 
 
 def look_again(node: TaskNode, facts: Facts) -> None:
-    """Observe a task whose upstream tasks have run meanwhile: a new listing, and the files that were not seen yet."""
+    """Observe a task whose upstream tasks have run meanwhile: what its globs stand for now, and the files that were not seen yet."""
     for glob in node.globs:
         _list(glob, facts)
     observe((node,), facts)
@@ -282,16 +285,11 @@ def look_again(node: TaskNode, facts: Facts) -> None:
 def _list(glob: str, facts: Facts) -> None:
     """List a glob; one that cannot be listed is trouble of the tasks that read it, and of no others."""
     try:
-        facts.listings[glob] = list_files(facts.files.root, glob)
+        facts.trees[glob] = facts.listed.observe(glob)
         facts.unlisted.pop(glob, None)
     except TaskError as e:
-        facts.listings[glob] = ()
+        facts.trees[glob] = NO_FILES
         facts.unlisted[glob] = e
-
-
-def listing_now(node: TaskNode, facts: Facts, glob: str) -> list[str]:
-    """Return the files that a glob stands for at this moment; what was observed stays as it is."""
-    return facts.sources(node, list_files(facts.files.root, glob))
 
 
 def decide(node: TaskNode, facts: Facts) -> Decision:
@@ -398,13 +396,12 @@ def _without_result(attempt: Attempt | None, otherwise: Reason) -> Reason:
 
 def _input_reasons(node: TaskNode, record: Record, facts: Facts, *, settled: bool) -> list[Reason]:
     """Compare inputs one by one. While upstream tasks have yet to run, only what no task makes is compared."""
-    before = facts.lists(node.name).inputs
-    now = facts.input_list(node)
     if settled:
         if facts.inputs(node) == record.inputs:
             return []
     elif node.after:
         return []
+    before, now = _inputs_that_differ(node, facts)
     found = []
     differ = {name for name, _ in before.items() ^ now.items()}
     for name in [*(n for n in before if n in differ), *(n for n in now if n in differ and n not in before)]:
@@ -421,6 +418,31 @@ def _input_reasons(node: TaskNode, record: Record, facts: Facts, *, settled: boo
         else:
             found.append(Reason("input_changed", name, old, new))
     return found
+
+
+def _inputs_that_differ(node: TaskNode, facts: Facts) -> tuple[dict[str, Fingerprint], dict[str, Fingerprint]]:
+    """Return inputs at the last success, and now: of listed files at least all that are not the same in both."""
+    lists, trees = facts.lists(node.name), facts.trees_of(node)
+    before = {**lists.inputs, **_files_of(lists.trees, trees)}
+    now = {**facts.input_list(node), **_files_of(trees, lists.trees)}
+    for one, other, listed in ((before, now, trees), (now, before, lists.trees)):
+        for path in one.keys() - other.keys():
+            there = next(filter(None, (t.find(path) for t in listed.values())), None)
+            if there is not None:  # in a folder that is the same, of another glob
+                other[path] = there.fingerprint
+    return before, now
+
+
+def _files_of(trees: Mapping[str, Tree], others: Mapping[str, Tree]) -> dict[str, Fingerprint]:
+    """Return the files of those folders that are not the same in other trees."""
+    known = {(folder, entry.page) for t in others.values() for folder, entry in t.folders.items()}
+    return {
+        folder + name: file.fingerprint
+        for tree in trees.values()
+        for folder, entry in tree.folders.items()
+        if (folder, entry.page) not in known
+        for name, file in tree.page(folder).items()
+    }
 
 
 def _output_reasons(node: TaskNode, record: Record, facts: Facts) -> list[Reason]:
@@ -450,16 +472,19 @@ def missing_inputs(node: TaskNode, facts: Facts) -> list[str]:
     seen = facts.files.seen
     missing = [f"the artifact of {t}" for t in node.tables if facts.manifest(t) == MISSING]
     missing += [p for p in node.files if seen[p] == MISSING]
-    empty = [g for g in node.globs if not facts.listing(node, g) and g not in facts.unlisted]
+    empty = [g for g, tree in facts.trees_of(node).items() if not tree.files and g not in facts.unlisted]
     return missing if empty and node.name in facts.records and not listed_before(node, facts) else missing + empty
 
 
-def listed_before(node: TaskNode, facts: Facts) -> list[str]:
-    """Return the files that globs listed at the last success; none, if somebody has allowed that."""
-    return [p for p in facts.lists(node.name).inputs if not p.startswith("task ") and p not in node.files]
+def listed_before(node: TaskNode, facts: Facts) -> int:
+    """Return how many files globs listed at the last success; 0, if somebody has allowed that."""
+    lists = facts.lists(node.name)
+    singly = [p for p in lists.inputs if not p.startswith("task ") and p not in node.files]
+    return sum(t.files for t in lists.trees.values()) + len(singly)
 
 
 def unusable_inputs(node: TaskNode, facts: Facts) -> dict[str, str]:
     """Return the inputs of a settled, observed task that are there and cannot be used, each with why."""
     unusable = [(name, found) for name, found in facts.input_list(node).items() if found[:1] == UNUSABLE[0]]
+    unusable += [pair for tree in facts.trees_of(node).values() for pair in tree.unusable()]
     return {name: why for name, found in unusable if (why := trouble(found))}

@@ -91,4 +91,4 @@ def _commit(
             (quarantine, new, " ".join(kept), *task),
         )
         db.execute("update builds set quarantine = ?, items = ? where items = ?", (quarantine, new, old))
-    save_file_changes(project.store, project.files)
+    save_file_changes(project.store, project.files, project.trees)

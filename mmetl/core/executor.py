@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,13 +22,14 @@ from mmetl.cache.fingerprints import MISSING, build_key, combine, mark_executabl
 from mmetl.cache.layout import log_path, part_path
 from mmetl.cache.lock import RunLock
 from mmetl.cache.plans import plan_files
+from mmetl.cache.trees import Tree
 from mmetl.contracts.artifact import Fingerprint, Manifest
-from mmetl.contracts.items import ItemIndex
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
 from mmetl.core.checking import Published, check_made
 from mmetl.core.deadline import Cancellation, deadline, deaf
-from mmetl.core.decide import Facts, Lists, Record, listing_now, seen_anew
+from mmetl.core.decide import Facts, Lists, Record, seen_anew
+from mmetl.core.done import Done
 from mmetl.core.families import view_manifest
 from mmetl.core.folders import place, publish, strangers
 from mmetl.core.guards import refuse_missing, refuse_shrunk, refuse_unusable
@@ -122,7 +123,9 @@ class Executor:
                     write_event(db, self.run_id, "orphans_killed", pids=orphans)
                 write_event(db, self.run_id, "decided", stale=list(stale), definition=definition)
             self._indexed = {key for (key,) in store.rows("select key from builds")}
-            self._committer = Committer(store, self.project.files, lambda db, begun: beat(db, self.run_id, begun))
+            self._committer = Committer(
+                store, self.project.files, self.project.trees, lambda db, begun: beat(db, self.run_id, begun)
+            )
 
     def invalidate(self, plan: Plan, facts: Facts, tasks: Sequence[str]) -> None:
         """Commit that these tasks are about to run; one commit covers a wave of them."""
@@ -239,36 +242,37 @@ class Executor:
 
     def _restore_or_compute(
         self, plan: Plan, node: TaskNode, facts: Facts, reasons: tuple[Reason, ...], log: TaskLog
-    ) -> _Done:
+    ) -> Done:
         inputs = facts.input_list(node)
         refuse_unusable(node, facts)
         refuse_shrunk(node, facts, self.options.allow_shrink)
         refuse_missing(node, facts, self.options.allow_shrink)
+        trees = facts.trees_of(node)
         detail = self._detail(plan, node.name)
         # Reading a SQLite journal touches its signature: of an optional file only the content is compared.
         before = {p: facts.files.signature_of(p) for p in inputs if p[:5] != "task " and p not in node.optional}
-        listed = {g: facts.listing(node, g) for g in node.globs}
-        digest = facts.inputs(node)
+        digest = facts.inputs(node, trees)
         again = AGAIN.intersection(r.kind for r in reasons)
         if (
             detail.cache and not again and node.max_age_s is None and not node.kept
         ):  # an earlier output may be older than it may be
             restored = self._restore(node, facts, digest, inputs)
             if restored:
-                return restored
+                return replace(restored, trees=trees)
         code = self._code(plan)
-        made = self._compute(plan, node, facts, detail, log, again=again)
+        made = self._compute(plan, node, facts, detail, log, trees, again=again)
         changed = facts.files.which_moved(before, inputs)
-        changed += [g for g, files in listed.items() if listing_now(node, facts, g) != files]
+        changed += self._moved(trees, made.opened if made else None)
         changed += [p for p in node.optional if p in inputs and facts.files.again(p) != inputs[p]]
         if detail.functions or detail.imports:
             changed += code.moved()
         manifest = self._manifest(node, facts, detail, made)
-        return _Done(
+        return Done(
             outcome="ran",
             manifest=manifest,
             digest=digest,
             inputs=inputs,
+            trees=trees,
             quarantine=made.quarantine if made else None,
             items=made.items if made else None,
             counts=made.counts if made else {},
@@ -279,7 +283,15 @@ class Executor:
             else strangers(node, facts, manifest),
         )
 
-    def _checked(self, plan: Plan, node: TaskNode, facts: Facts, done: _Done, log: TaskLog) -> _Done:
+    def _moved(self, trees: Mapping[str, Tree], opened: Sequence[str] | None) -> list[str]:
+        """Return which source files were written while a task ran; of those that it did not open, the next run will tell."""
+        cache, root = self.project.trees, self.project.files.root
+        if opened is None:
+            return [p for glob, tree in trees.items() for p in cache.moved(glob, tree)]
+        paths = [p for o in opened for p in (o, root + o)]  # a glob may be absolute, and name files of the project
+        return [p for glob, tree in trees.items() for p in cache.moved_among(glob, tree, paths)]
+
+    def _checked(self, plan: Plan, node: TaskNode, facts: Facts, done: Done, log: TaskLog) -> Done:
         """Evaluate the checks of what a task made or restored. Raises TaskError if it must not be published."""
         detail = self._detail(plan, node.name)
         if not detail.expect:
@@ -299,7 +311,7 @@ class Executor:
 
     def _restore(
         self, node: TaskNode, facts: Facts, digest: Fingerprint, inputs: Mapping[str, Fingerprint]
-    ) -> _Done | None:
+    ) -> Done | None:
         """Put an earlier output of the same recipe and inputs back, if all its parts are still there."""
         key = build_key(node.recipe, digest)
         found = find_build(self.project, key) if key in self._indexed else None
@@ -316,14 +328,16 @@ class Executor:
             self.parts.keep(part.path, part)
         if node.folder:
             place(self.parts, node, facts, manifest)
-            return _Done("restored", manifest, digest, inputs, watermark, warning=strangers(node, facts, manifest))
+            return Done(
+                "restored", manifest, digest, inputs, watermark=watermark, warning=strangers(node, facts, manifest)
+            )
         for part in manifest.parts:
             if part.path and files.again(part.path) != part.fingerprint:
                 self._make_room(node, facts, part.path)
                 self.parts.write_out(part)
             elif part.path and (part.path in files.executable) != part.executable:
                 self.parts.mend_mode(part)
-        return _Done("restored", manifest, digest, inputs, quarantine, items, watermark=watermark)
+        return Done("restored", manifest, digest, inputs, quarantine=quarantine, items=items, watermark=watermark)
 
     def _make_room(self, node: TaskNode, facts: Facts, path: str) -> None:
         """Keep a file that mmETL did not write, or that somebody changed since, before its place is written."""
@@ -340,11 +354,19 @@ class Executor:
     # --- compute
 
     def _compute(
-        self, plan: Plan, node: TaskNode, facts: Facts, detail: TaskDetail, log: TaskLog, *, again: Collection[str]
+        self,
+        plan: Plan,
+        node: TaskNode,
+        facts: Facts,
+        detail: TaskDetail,
+        log: TaskLog,
+        trees: Mapping[str, Tree],
+        *,
+        again: Collection[str],
     ) -> Made | None:
         transform = self.jobs.transform(detail)
         cancellation = Cancellation()
-        job = self.jobs.job(transform, plan, node, facts, detail, log, cancellation)
+        job = self.jobs.job(transform, plan, node, facts, detail, log, cancellation, trees)
         job.meter = self._meters[job.name] = Spending(self._budget)
         job.progress = partial(self.progress, job.name)
         full = "forced" in again
@@ -405,7 +427,7 @@ class Executor:
 
     # --- commits
 
-    def _commit_success(self, plan: Plan, node: TaskNode, facts: Facts, done: _Done, result: TaskRun) -> None:
+    def _commit_success(self, plan: Plan, node: TaskNode, facts: Facts, done: Done, result: TaskRun) -> None:
         assert self._committer
         manifest = done.manifest
         body = manifest.to_json()
@@ -451,7 +473,7 @@ class Executor:
                 node.name,
                 task_run_row(self.run_id, plan.pipeline, result),
                 record,
-                (quarantine, items, json.dumps(done.inputs), json.dumps(outputs)),
+                (quarantine, items, json.dumps(done.inputs), json.dumps(outputs), done.trees_json()),
                 None if done.changed or not cached else build,
                 (fingerprint, body),
                 [(named[b], b) for b in beside],
@@ -460,7 +482,7 @@ class Executor:
                 [*(full(p) for p in outputs if p != node.place), *(full(part_path(p.fingerprint)) for p in kept)],
             )
         )
-        facts.put(record, Lists(dict(done.inputs), outputs, executable))
+        facts.put(record, Lists(dict(done.inputs), outputs, executable, done.trees))
 
     def _commit_failure(self, plan: Plan, node: TaskNode, facts: Facts, result: TaskRun) -> None:
         assert self._committer
@@ -469,26 +491,3 @@ class Executor:
             facts.records[node.name] = record._replace(state="failed")
         row = task_run_row(self.run_id, plan.pipeline, result)
         self._committer.submit(Commit(plan.pipeline, node.name, row, failed=True))
-
-
-@dataclass(frozen=True)
-class _Done:
-    """What came of a task: its manifest, and whether it may be recorded as fresh."""
-
-    outcome: Any
-    manifest: Manifest
-    digest: Fingerprint  # of the inputs, taken before the action
-    inputs: Mapping[str, Fingerprint]
-    quarantine: Manifest | None = None
-    items: ItemIndex | None = None
-    counts: Mapping[str, float] = field(default_factory=dict)
-    watermark: Any = None
-    changed: tuple[str, ...] = ()
-    warning: str = ""
-
-    @property
-    def all_counts(self) -> dict[str, float]:
-        """Of items, and of rows that are set aside; items that are have been counted as failed."""
-        failed = sum(u.failed for u in self.items.units) if self.items else 0
-        aside = self.quarantine.rows - failed if self.quarantine else 0
-        return {**self.counts, **({"quarantined": aside} if aside else {})}

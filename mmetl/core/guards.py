@@ -36,11 +36,10 @@ def refuse_shrunk(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None
     record = facts.records.get(node.name)
     if record is None or node.name in allowed or not node.globs:
         return
-    before = listed_before(node, facts)
-    now = {p for g in node.globs for p in facts.listing(node, g)}
-    if has_shrunk(len(before), len(now)):
+    before, now = listed_before(node, facts), sum(t.files for t in facts.trees_of(node).values())
+    if has_shrunk(before, now):
         raise TaskError(
-            f"its source lists {len(now)} file{'s' if len(now) != 1 else ''} where there were {len(before)}",
+            f"its source lists {now} file{'s' if now != 1 else ''} where there were {before}",
             help=f"if that is right: mmetl run --allow-shrink {node.name}",
         )
 

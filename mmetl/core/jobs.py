@@ -11,12 +11,13 @@ from typing import Any
 
 from mmetl.cache.artifacts import PartStore
 from mmetl.cache.layout import SCRATCH
+from mmetl.cache.trees import Tree
 from mmetl.cache.watermarks import get_watermark
 from mmetl.config.checks import entry_of
 from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.contracts.transform import Base, Input, Job, Remote, SourceFile
+from mmetl.contracts.transform import Base, Input, Job, Remote
 from mmetl.core.deadline import Cancellation
 from mmetl.core.decide import Facts
 from mmetl.core.families import family
@@ -27,6 +28,7 @@ from mmetl.core.project import Project
 from mmetl.core.quarantine import with_aside
 from mmetl.core.registry import Registry, load_function
 from mmetl.core.remote import ENTRY
+from mmetl.core.snapshots import changes, observed
 from mmetl.errors import TaskError
 from mmetl.observability.logs import TaskLog
 from mmetl.utils.hashing import xxh3_hex
@@ -36,14 +38,14 @@ from mmetl.utils.memory import fair_share
 class _Sources(Mapping[str, Sequence[Path]]):
     """Declared path or glob -> its files; made when asked for: commands know their files by name."""
 
-    def __init__(self, node: TaskNode, facts: Facts, declared: Sequence[str]) -> None:
-        self._node, self._facts, self._declared = node, facts, declared
+    def __init__(self, facts: Facts, trees: Mapping[str, Tree], declared: Sequence[str]) -> None:
+        self._facts, self._trees, self._declared = facts, trees, declared
 
     def __getitem__(self, source: str) -> list[Path]:
         if source not in self._declared:
             raise KeyError(source)
         full = self._facts.files.full
-        return [Path(full(p)) for p in _files_of(self._node, self._facts, source)]
+        return [Path(full(p)) for p in (self._trees[source].paths() if source in self._trees else (source,))]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._declared)
@@ -93,9 +95,22 @@ class Jobs:
         detail: TaskDetail,
         log: TaskLog,
         cancellation: Cancellation,
+        trees: Mapping[str, Tree] | None = None,
     ) -> Job:
-        """Return what a task is given; `base` is left to the caller."""
+        """Return what a task is given; `base` is left to the caller.
+
+        Args:
+            transform: of the task.
+            plan: its plan.
+            node: the task.
+            facts: what was observed.
+            detail: of the task.
+            log: of the task.
+            cancellation: what interrupts it.
+            trees: what its globs stand for; None: as it was observed last.
+        """
         root = self.project.root
+        listed = facts.trees_of(node) if trees is None else trees
         params = detail.params
         if detail.templated:
             log.secrets = secret_values(params, self.project.env)
@@ -106,7 +121,7 @@ class Jobs:
             name=f"{plan.pipeline}:{node.name}",
             params=transform.params.model_validate(params),
             inputs=self._tables(facts, detail),
-            sources=_Sources(node, facts, detail.sources),
+            sources=_Sources(facts, listed, detail.sources),
             outputs=[Path(full(p)) for p in node.outputs],
             key=tuple(detail.key),
             base=None,
@@ -123,7 +138,8 @@ class Jobs:
             allow_shrink=node.name in self.options.allow_shrink,
             intact=node.kept and facts.files.seen.get(node.place) == facts.lists(node.name).outputs.get(node.place),
             view=detail.view,
-            observed=lambda: _observed(node, facts, detail.sources),
+            observed=lambda: observed(facts, listed, detail.sources),
+            changes=lambda: changes(node, facts, listed),
             on_cancel=cancellation.add,
             remote=Remote(ENTRY, tuple(detail.imports)),
         )
@@ -221,15 +237,3 @@ class Jobs:
         if manifest.kind != "files":
             self.inputs.remember(fingerprint, manifest)
         return fingerprint
-
-
-def _observed(node: TaskNode, facts: Facts, declared: Sequence[str]) -> Iterator[SourceFile]:
-    """Yield the files of a task's sources as facts know them: nothing is looked at again."""
-    files = facts.files
-    for path in (p for source in declared for p in _files_of(node, facts, source)):
-        yield SourceFile(path.removeprefix(files.root), files.size_of(path), files.fingerprint(path))
-
-
-def _files_of(node: TaskNode, facts: Facts, source: str) -> Sequence[str]:
-    """Return the files that a declared path or glob stands for, as facts name them."""
-    return facts.listing(node, source) if source in node.globs else [source]

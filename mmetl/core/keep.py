@@ -14,6 +14,7 @@ from mmetl.cache.artifacts import remove_if_ours
 from mmetl.cache.layout import LOGS, PARTS, REPLACED
 from mmetl.cache.lock import RunLock, no_readers
 from mmetl.cache.stat_cache import save_file_changes
+from mmetl.cache.tree_cache import drop_folders, drop_pages
 from mmetl.cache.unfinished import expire_unfinished
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import ItemIndex, Unit
@@ -67,7 +68,7 @@ def clean_task(project: Project, pipeline: str, task: str, *, spare: Container[s
     remove_empty(project.files, removed)
     with project.store.transaction() as db:
         db.execute("update tasks set manifest = '' where pipeline = ? and task = ?", (pipeline, task))
-    save_file_changes(project.store, project.files)
+    save_file_changes(project.store, project.files, project.trees)
     return Cleaned(tuple(removed), tuple(kept))
 
 
@@ -159,6 +160,9 @@ def tidy(project: Project) -> None:
 
     One query tells whether any build has not been used for a day; the rest costs more.
     """
+    if project.trees.wrote:
+        with project.store.transaction() as db:
+            drop_pages(db)
     old = project.store.rows("select 1 from builds where used_ms < ? limit 1", (now_ms() - DAY_MS,))
     if not old:
         return
@@ -185,6 +189,7 @@ def expire(project: Project, *, days: float, builds: int) -> int:
             " union select items from tasks)"
         )
         expire_unfinished(db, oldest)
+        drop_folders(db)
         # Of every pipeline file the newest plan stays, whatever its age: it says which tasks are no orphans.
         db.execute(
             "delete from plans where used_ms < ? and key not in (select key from (select key, row_number() over"

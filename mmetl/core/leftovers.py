@@ -8,20 +8,30 @@ is a source, whoever wrote it. So is one that was changed since.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from mmetl.cache.artifacts import remove_if_ours
 from mmetl.cache.store import Store
+from mmetl.cache.trees import Page, Tree
+from mmetl.contracts.artifact import Fingerprint
 from mmetl.contracts.plan import Plan
 from mmetl.core.decide import Facts, Leftover, Record
 from mmetl.core.outside import is_outside
 from mmetl.observability.runs import write_event
 
 
-def find_leftovers(store: Store, plan: Plan, records: Mapping[str, Record]) -> dict[str, Leftover]:
+def find_leftovers(
+    store: Store, plan: Plan, records: Mapping[str, Record], read: Callable[[Fingerprint], Page]
+) -> dict[str, Leftover]:
     """Return path -> leftover for the tasks of a pipeline; what another pipeline writes or reads is none.
 
     A no-op pays nothing: only a task that is gone, or whose recipe is another, can have left something.
+
+    Args:
+        store: the project's store.
+        plan: of the pipeline.
+        records: of its tasks.
+        read: finds a page of a tree.
     """
     nodes = plan.tasks
     suspects = {t for t, r in records.items() if t not in nodes or nodes[t].recipe != r.recipe}
@@ -44,6 +54,9 @@ def find_leftovers(store: Store, plan: Plan, records: Mapping[str, Record]) -> d
         for lists in store.rows("select input_list, output_list from tasks where pipeline != ?", (plan.pipeline,)):
             for path in (p for listed in lists for p in json.loads(listed or "{}")):
                 found.pop(path, None)
+        rows_of = store.rows("select trees from tasks where pipeline != ? and trees <> '{}'", (plan.pipeline,))
+        others = [Tree.from_json(folders, read) for (body,) in rows_of for folders in json.loads(body).values()]
+        found = {path: left for path, left in found.items() if not any(tree.find(path) for tree in others)}
     return found
 
 

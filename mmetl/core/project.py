@@ -15,6 +15,8 @@ from mmetl.cache.listing import list_files
 from mmetl.cache.plans import checks_of, load_details, load_plan, plan_key, plan_of, relative, save_plan
 from mmetl.cache.stat_cache import known_files
 from mmetl.cache.store import Store
+from mmetl.cache.tree_cache import TreeCache
+from mmetl.cache.trees import Tree
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.plan import NOTHING, Plan, TaskDetail
 from mmetl.core.clashes import between, clashes, own_path, writes_of
@@ -99,6 +101,11 @@ class Project:
     def files(self) -> FileCache:
         """The fingerprints of this project's files, as known from earlier runs."""
         return FileCache(str(self.root), known_files(self.store))
+
+    @cached_property
+    def trees(self) -> TreeCache:
+        """What globs stand for, as known from earlier runs."""
+        return TreeCache(self.store, self.files)
 
     # --- pipelines
 
@@ -252,25 +259,27 @@ class Project:
 
         def lists(task: str) -> Lists:
             sql = (
-                "select input_list, output_list, m.body from tasks left join manifests m on m.fingerprint = manifest"
+                "select input_list, output_list, trees, m.body from tasks left join manifests m on m.fingerprint = manifest"
                 " where pipeline = ? and task = ?"
             )
             found = self.store.rows(sql, (plan.pipeline, task))
             if not found:
                 return NO_LISTS
-            inputs, outputs, body = found[0]
+            inputs, outputs, listed, body = found[0]
             files = Manifest.from_json(body).parts if body else ()
             executable = frozenset(p.path for p in files if p.executable)
-            return Lists(json.loads(inputs or "{}"), json.loads(outputs or "{}"), executable)
+            trees = {g: Tree.from_json(folders, self.trees.page) for g, folders in json.loads(listed or "{}").items()}
+            return Lists(json.loads(inputs or "{}"), json.loads(outputs or "{}"), executable, trees)
 
         return Facts(
             plan.pipeline,
             records,
             self.files,
+            self.trees,
             now_ms=now_ms(),
             lists=lists,
             forced=forced,
-            leftovers=find_leftovers(self.store, plan, records),
+            leftovers=find_leftovers(self.store, plan, records, self.trees.page),
             attempts=lambda: attempts(self.store, plan.pipeline),
             stores=lambda: self.stores,
         )

@@ -10,7 +10,7 @@ from mmetl.cache.layout import part_path
 from mmetl.contracts.artifact import Fingerprint, Manifest, Part
 from mmetl.contracts.items import ItemIndex
 from mmetl.contracts.plan import TaskNode
-from mmetl.core.decide import Facts, Lists, Record
+from mmetl.core.decide import Facts, Record
 from mmetl.core.project import Project
 from mmetl.utils.hashing import xxh3_hex
 
@@ -80,7 +80,7 @@ def suppose_restored(node: TaskNode, facts: Facts, build: Build) -> None:
     fingerprint = xxh3_hex(manifest.to_json().encode())
     outputs = {p.path: p.fingerprint for p in manifest.parts if p.path}
     executable = frozenset(p.path for p in manifest.parts if p.executable)
-    facts.suppose(node.name, Lists(facts.lists(node.name).inputs, outputs, executable))
+    facts.suppose(node.name, facts.lists(node.name)._replace(outputs=outputs, executable=executable))
     facts.put(
         Record(
             node.name, "done", node.recipe, facts.inputs(node), facts.outputs(node), fingerprint, kept, facts.now_ms, ""

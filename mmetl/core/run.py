@@ -84,7 +84,7 @@ def _run(project: Project, path: Path, options: RunOptions, progress: Progress, 
 def _noop(project: Project, plan: Plan, options: RunOptions, selected: Sequence[str], started: float) -> RunResult:
     run_id = new_run_id()
     if selected:
-        save_file_changes(project.store, project.files)
+        save_file_changes(project.store, project.files, project.trees)
         with project.store.transaction() as db:
             record_noop(db, run_id, plan.pipeline, selected, options.arguments())
     tasks = tuple(TaskRun(n, "fresh") for n in selected)

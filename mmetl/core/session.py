@@ -139,6 +139,7 @@ class Session:
         self._decided.clear()
         self.files.seen.clear()
         self.files.known.update(known_files(self.project.store))
+        self.project.trees.start_over()
 
     def _remember(self, plan: Plan, node: TaskNode, decision: Decision) -> Decision:
         if decision is FRESH:

@@ -1,112 +1,195 @@
-"""A listing of outside items as a keyed table: a bucket in which nothing changed is not written again."""
+"""A listing of outside items as a keyed table: a bucket in which nothing changed is neither gone through nor written again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmetl.cache.arrow_types import columns_of
 from mmetl.cache.buckets import bucket_count, buckets_of_texts
 from mmetl.cache.fingerprints import combine
-from mmetl.cache.tables import write_table
+from mmetl.cache.tables import read_table, write_table
+from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import Basis, ItemIndex, Unit
-from mmetl.contracts.transform import Job, Made
+from mmetl.contracts.transform import Job, Made, Table
 from mmetl.items.hashes import row_hashes
 from mmetl.items.known import count_changes
 from mmetl.items.ledger import Ledger, read_ledger, write_ledger
 from mmetl.utils.hashing import xxh3_hex
 
 
-def keep_listing(
-    job: Job, listed: pa.Table, size_bytes: int, schema: pa.Schema, complete: Callable[[pa.Table], pa.Table]
-) -> Made:
+class _Bucket(NamedTuple):
+    """A bucket that is to be written.
+
+    Attributes:
+        number: of the bucket.
+        kept: rows that are as they were; no order.
+        new: what decides each of the others.
+        ledger: of all of them, sorted by the key.
+        input: fingerprint of that.
+    """
+
+    number: int
+    kept: pa.Table
+    new: pa.Table
+    ledger: Ledger
+    input: str
+
+
+class Compared(NamedTuple):
+    """What is listed now, against what was listed last.
+
+    Attributes:
+        basis: what decides, besides the listed rows.
+        cut: the number of buckets, the empty ones too.
+        kept: what buckets came to earlier in which nothing changed, and whose parts are there.
+        changed: the others that are not empty.
+        counts: of rows that were added, changed, removed, unchanged.
+        opened: see `Made.opened`.
+    """
+
+    basis: Basis
+    cut: int
+    kept: Sequence[Unit]
+    changed: Sequence[_Bucket]
+    counts: dict[str, int]
+    opened: Sequence[str] | None
+
+
+def keep_listing(job: Job, compared: Compared, schema: pa.Schema, complete: Callable[[pa.Table], pa.Table]) -> Made:
     """Keep what a source lists, cut into buckets by its first column, which is the key.
+
+    Args:
+        job: the running task.
+        compared: what is listed.
+        schema: of the rows that are kept.
+        complete: makes rows of the schema of some of the listed ones; called only for those that have none yet.
+    """
+    key = schema.names[0]
+    units = {u.ledger.bucket: u for u in compared.kept}
+    for bucket in compared.changed:
+        rows = pa.concat_tables([bucket.kept, complete(bucket.new)]) if len(bucket.kept) else complete(bucket.new)
+        written = write_table(rows.sort_by(key).to_batches(), schema, job.parts)
+        parts = tuple(p._replace(bucket=bucket.number) for p in written)
+        units[bucket.number] = Unit(bucket.input, write_ledger(bucket.ledger, job.parts, bucket.number), parts)
+    in_order = tuple(units[number] for number in sorted(units))
+    return Made(
+        tuple(p for u in in_order for p in u.parts),
+        columns_of(schema),
+        compared.cut,
+        items=ItemIndex(compared.basis, in_order),
+        key=(key,),
+        counts=compared.counts,
+        opened=compared.opened,
+    )
+
+
+def compare_listing(job: Job, listed: pa.Table, size_bytes: int, schema: pa.Schema) -> Compared:
+    """Compare all that a source lists with what it listed last; nothing is written.
 
     Args:
         job: the running task.
         listed: what decides each row; sorted by the key, which is a text.
         size_bytes: of all items together: it decides how many buckets there are.
         schema: of the rows that are kept.
-        complete: makes rows of the schema of some of the listed ones; called for buckets that changed only.
     """
-    compared = _compare(job, listed, size_bytes, schema)
-    units: list[Unit] = []
-    for bucket in compared.buckets:
-        unit = bucket.unit
-        if unit is None:
-            written = write_table(complete(bucket.rows).to_batches(), schema, job.parts)
-            parts = tuple(p._replace(bucket=bucket.number) for p in written)
-            unit = Unit(bucket.input, write_ledger(bucket.ledger, job.parts, bucket.number), parts)
-        units.append(unit)
-    return Made(
-        tuple(p for u in units for p in u.parts),
-        columns_of(schema),
-        compared.cut,
-        items=ItemIndex(compared.basis, tuple(units)),
-        key=(schema.names[0],),
-        counts=compared.counts,
-    )
-
-
-def estimate_listing(job: Job, listed: pa.Table, size_bytes: int, schema: pa.Schema) -> dict[str, int]:
-    """Return the counts that `keep_listing` would have; nothing is written."""
-    return _compare(job, listed, size_bytes, schema).counts
-
-
-class _Bucket(NamedTuple):
-    """A bucket that is not empty. `unit` is what it came to earlier, if nothing in it changed and its parts are there."""
-
-    number: int
-    rows: pa.Table
-    ledger: Ledger
-    input: str
-    unit: Unit | None
-
-
-class _Compared(NamedTuple):
-    """What is listed now, against what was listed last. `cut` is the number of buckets, the empty ones too."""
-
-    basis: Basis
-    cut: int
-    buckets: list[_Bucket]
-    counts: dict[str, int]
-
-
-def _compare(job: Job, listed: pa.Table, size_bytes: int, schema: pa.Schema) -> _Compared:
-    previous = job.previous if job.previous and job.previous.kind == "table" else None
+    previous = _previous(job)
     count = bucket_count(size_bytes, previous.buckets if previous else None)
     of = np.array(buckets_of_texts(listed.column(0).to_pylist(), count), np.int64)
     order = np.argsort(of, kind="stable")
     rows, of = listed.take(pa.array(order)), of[order]
-    basis = Basis(job.earlier.recipe if job.earlier else "", combine([str(schema)]))
-    last = job.earlier.last() if job.earlier else None
-    known = (
-        {u.input: u for u in last.units}
-        if last and last.basis == basis and not (job.earlier and job.earlier.forced)
-        else {}
-    )
-    items, names = row_hashes(rows), row_hashes(rows.select([0]))[:, 0]
+    basis, last = _basis(job, schema), job.earlier.last() if job.earlier else None
+    same = last is not None and last.basis == basis and not (job.earlier and job.earlier.forced)
+    known = {u.input: u for u in last.units} if last and same else {}
     starts = np.concatenate([[0], np.nonzero(np.diff(of))[0] + 1, [len(of)]]) if len(of) else np.zeros(1, np.int64)
-    buckets: list[_Bucket] = []
+    kept: list[Unit] = []
+    changed: list[_Bucket] = []
     for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        bucket = int(of[start])
-        input_ = xxh3_hex(items[start:end].tobytes() + bucket.to_bytes(4, "little"))
-        unit = known.get(input_)
-        if unit is not None and not all(job.parts.has(p.fingerprint) for p in (unit.ledger, *unit.parts)):
-            unit = None
-        one, zero = np.ones(end - start, np.int64), np.zeros(end - start, np.uint64)
-        ledger = Ledger(items[start:end], names[start:end], zero, one)
-        buckets.append(_Bucket(bucket, rows.slice(start, end - start), ledger, input_, unit))
-    stays = {b.input for b in buckets}
-    gone = _gone(job, [u for u in (last.units if last else ()) if u.input not in stays])
-    counts = count_changes(gone, [b.ledger for b in buckets if b.unit is None], same_basis=True)
-    counts["unchanged"] += sum(len(b.ledger) for b in buckets if b.unit)
-    return _Compared(basis, count, buckets, {word: n for word, n in counts.items() if n})
+        bucket = _bucket(int(of[start]), schema.empty_table(), rows.slice(start, end - start))
+        unit = known.get(bucket.input)
+        if unit is not None and _whole(job, unit):
+            kept.append(unit)
+        else:
+            changed.append(bucket)
+    stays = {u.input for u in kept}
+    gone = [u for u in (last.units if last else ()) if u.input not in stays]
+    return Compared(basis, count, kept, changed, _counts(job, gone, kept, changed), None)
 
 
-def _gone(job: Job, gone: Sequence[Unit]) -> list[Ledger]:
-    """Return the ledgers of units that are no longer there, as far as they are kept."""
-    return [read_ledger(u.ledger, job.parts) for u in gone if job.parts.has(u.ledger.fingerprint)]
+def compare_changes(
+    job: Job, gone: Iterable[str], now: pa.Table, size_bytes: int, schema: pa.Schema
+) -> Compared | None:
+    """Do what `compare_listing` does by what changed: other buckets are not gone through.
+
+    Args:
+        job: the running task.
+        gone: keys that are no longer listed, or whose rows are other.
+        now: rows that are new or other.
+        size_bytes: of all items together.
+        schema: of the rows that are kept; all that is listed is kept, with the columns of `now` as they are.
+
+    Returns:
+        None where everything has to be compared: the buckets are cut anew, or not all that was kept is there.
+    """
+    previous, basis = _previous(job), _basis(job, schema)
+    last = job.earlier.last() if job.earlier and not job.earlier.forced else None
+    if previous is None or last is None or last.basis != basis:
+        return None
+    count = bucket_count(size_bytes, previous.buckets)
+    units = {u.ledger.bucket: u for u in last.units}
+    if count != previous.buckets or len(units) < len(last.units) or not all(_whole(job, u) for u in last.units):
+        return None
+    left_out = pa.array(gone, pa.string())
+    of_new = np.array(buckets_of_texts(now.column(0).to_pylist(), count), np.int64)
+    changed: list[_Bucket] = []
+    for number in sorted({*of_new.tolist(), *buckets_of_texts(left_out.to_pylist(), count)}):
+        rows = schema.empty_table()
+        if unit := units.pop(number, None):
+            before = _rows_of(job, unit, schema)
+            if before.num_rows != unit.ledger.rows:
+                return None
+            rows = before.filter(pc.invert(pc.is_in(before.column(0), left_out)))
+        new = now.filter(pa.array(of_new == number))
+        if rows.num_rows or new.num_rows:
+            changed.append(_bucket(number, rows, new))
+    kept = [units[number] for number in sorted(units)]
+    stays = {u.input for u in kept}
+    counts = _counts(job, [u for u in last.units if u.input not in stays], kept, changed)
+    return Compared(basis, count, kept, changed, counts, now.column(0).to_pylist())
+
+
+def _previous(job: Job) -> Manifest | None:
+    return job.previous if job.previous and job.previous.kind == "table" else None
+
+
+def _basis(job: Job, schema: pa.Schema) -> Basis:
+    return Basis(job.earlier.recipe if job.earlier else "", combine([str(schema)]))
+
+
+def _bucket(number: int, kept: pa.Table, new: pa.Table) -> _Bucket:
+    rows = pa.concat_tables([kept.select(new.schema.names), new]).sort_by(new.schema.names[0]) if len(kept) else new
+    items, names = row_hashes(rows), row_hashes(rows.select([0]))[:, 0]
+    ledger = Ledger(items, names, np.zeros(len(items), np.uint64), np.ones(len(items), np.int64))
+    return _Bucket(number, kept, new, ledger, xxh3_hex(items.tobytes() + number.to_bytes(4, "little")))
+
+
+def _whole(job: Job, unit: Unit) -> bool:
+    return all(job.parts.has(p.fingerprint) for p in (unit.ledger, *unit.parts))
+
+
+def _rows_of(job: Job, unit: Unit, schema: pa.Schema) -> pa.Table:
+    manifest = Manifest("table", unit.parts, columns=columns_of(schema))
+    paths = tuple(job.parts.path(p.fingerprint) for p in unit.parts)
+    return read_table(Table(job.name, manifest, paths)).read_all()
+
+
+def _counts(job: Job, gone: Sequence[Unit], kept: Sequence[Unit], changed: Sequence[_Bucket]) -> dict[str, int]:
+    """Count rows; units that are no longer there count as far as their ledgers are kept."""
+    before = [read_ledger(u.ledger, job.parts) for u in gone if job.parts.has(u.ledger.fingerprint)]
+    counts = count_changes(before, [b.ledger for b in changed], same_basis=True)
+    counts["unchanged"] += sum(u.ledger.rows for u in kept)
+    return {word: n for word, n in counts.items() if n}

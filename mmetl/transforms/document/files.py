@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmetl.contracts.transform import Declaration, Job, Made, Scope
+from mmetl.contracts.transform import Declaration, Job, Made, Scope, SourceFile
 from mmetl.errors import TaskError
 from mmetl.items.frugal import frugal
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from mmetl.items.source import Compared
+
+AT_ONCE = 4096  # files that become rows together
 
 
 class FilesParams(BaseModel):
@@ -54,36 +59,37 @@ class Files:
         frugal()
         from mmetl.items.source import keep_listing
 
-        listed, size_bytes = self._listed(job)
-        return keep_listing(job, listed, size_bytes, _schema(), lambda rows: _typed(job, rows))
+        return keep_listing(job, self._compared(job), _schema(), lambda rows: _typed(job, rows))
 
     def estimate(self, job: Job) -> Mapping[str, float]:
         """Return how many files a run would find added, changed, removed; their content is not looked at again."""
         frugal()
-        from mmetl.items.source import estimate_listing
+        return self._compared(job).counts
 
-        listed, size_bytes = self._listed(job)
-        return estimate_listing(job, listed, size_bytes, _schema())
-
-    def _listed(self, job: Job) -> tuple[pa.Table, int]:
-        """Return the files as they were observed, sorted by path, and their bytes together."""
-        import pyarrow as pa
-
-        from mmetl.cache.listing import by_bytes, matches
+    def _compared(self, job: Job) -> Compared:
+        """Compare the files as they were observed with those of the last success."""
+        from mmetl.items.source import compare_changes, compare_listing
 
         if job.key and tuple(job.key) != ("path",):
             raise TaskError("`key` is not 'path'", help="leave it out: a file is named by its path")
-        excluded = job.params.exclude
-        found = {f.path: f for f in job.observed() if not (excluded and any(matches(f.path, e) for e in excluded))}
-        files = [found[p] for p in by_bytes(found)]
-        listed_rows = pa.table(
-            {
-                "path": pa.array([f.path for f in files], pa.string()),
-                "size_bytes": pa.array([f.size_bytes for f in files], pa.int64()),
-                "fingerprint": pa.array([f.fingerprint for f in files], pa.string()),
-            }
-        )
-        return listed_rows, sum(f.size_bytes for f in files)
+        # Of files that are left out it is not known how large they are together, or that they were listed.
+        changes = None if job.params.exclude or job.params.media_types else job.changes()
+        if changes is not None:
+            compared = compare_changes(job, changes.gone, _rows(changes.now), changes.size_bytes, _schema())
+            if compared is not None:
+                return compared
+        listed = _rows(_wanted(job))
+        return compare_listing(job, listed, _sum(listed.column("size_bytes")), _schema())
+
+
+def _wanted(job: Job) -> Iterator[SourceFile]:
+    """Yield the files as they were observed, without those that are left out."""
+    from mmetl.cache.listing import matches
+
+    excluded = job.params.exclude
+    for file in job.observed():
+        if not (excluded and any(matches(file.path, e) for e in excluded)):
+            yield file
 
 
 def _schema() -> pa.Schema:
@@ -92,6 +98,31 @@ def _schema() -> pa.Schema:
     return pa.schema(
         [("path", pa.string()), ("media_type", pa.string()), ("size_bytes", pa.int64()), ("fingerprint", pa.string())]
     )
+
+
+def _rows(files: Iterable[SourceFile]) -> pa.Table:
+    """Return what decides the row of each file, sorted by path; a file that several globs list comes once."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    schema = pa.schema([("path", pa.string()), ("size_bytes", pa.int64()), ("fingerprint", pa.string())])
+    remaining = iter(files)
+    batches = []
+    while some := list(itertools.islice(remaining, AT_ONCE)):
+        columns = zip(zip(*some, strict=True), schema.types, strict=True)
+        batches.append(pa.record_batch([pa.array(c, t) for c, t in columns], schema=schema))
+    rows = pa.Table.from_batches(batches, schema).sort_by("path").combine_chunks()
+    paths = rows.column("path")
+    first = np.ones(rows.num_rows, bool)
+    first[1:] = pc.not_equal(paths.slice(1), paths.slice(0, max(0, rows.num_rows - 1))).to_numpy()
+    return rows if first.all() else rows.filter(pa.array(first))
+
+
+def _sum(numbers: pa.ChunkedArray) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.sum(numbers, min_count=0).as_py())
 
 
 def _typed(job: Job, rows: pa.Table) -> pa.Table:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
+import sqlite3
 
 import pytest
+from harness import grow_old
 
 PIPELINE = """\
 version: 1
@@ -83,3 +87,67 @@ def test_no_other_key(library):
     library.edit("pipeline.yaml", "params:", "key: [size_bytes], params:")
     (task,) = library.fast("run", "--json").json()["tasks"]
     assert task["error"] == "`key` is not 'path'; leave it out: a file is named by its path"
+
+
+def state(project):
+    return contextlib.closing(sqlite3.connect(project.root / ".mmetl/state.db", isolation_level=None))
+
+
+def manifest(project):
+    with state(project) as db:
+        return db.execute("select manifest from tasks").fetchone()
+
+
+def test_a_change_comes_to_what_all_files_come_to(library):
+    """Buckets are mended by what changed, and they are the bytes that comparing all files would give."""
+    grow_old()
+    counts(library)
+    chosen = random.Random(1)
+    for turn in range(4):
+        files = sorted(p for p in (library.root / "docs").rglob("*") if p.is_file())
+        for path in chosen.sample(files, 3):
+            path.write_text(f"Edited {turn}.")
+        for path in chosen.sample(files, 3):
+            path.rename(path.with_name(f"renamed {turn} {path.name}"))
+        for path in chosen.sample(sorted(p for p in (library.root / "docs").rglob("*") if p.is_file()), 3):
+            path.unlink()
+        for n in range(3):
+            library.write(f"docs/{chosen.randrange(5)}/new {turn} {n}.md", f"New {turn}.")
+        done = counts(library)
+        changed = manifest(library)
+        assert library.fast("run", "--force").code == 0
+        assert manifest(library) == changed
+        assert done["unchanged"] >= 80
+
+
+def test_an_edit_reads_the_list_of_its_folder_alone(library):
+    """What is known of the files of other folders is not read: here it is gone."""
+    grow_old()
+    counts(library)
+    with state(library) as db:
+        pages = dict(db.execute("select folder, page from folders").fetchall())
+        db.execute("delete from pages where fingerprint != ?", (pages["docs/1/"],))
+    library.edit("docs/1/4.md", "Text", "Texts")
+    assert counts(library) == {"changed": 1, "unchanged": 99}
+    assert len(listed(library)) == 100
+
+
+def test_a_file_that_several_globs_list(library):
+    """A file is one row; that it has left one of the globs that list it does not take it away."""
+    library.write("pipeline.yaml", PIPELINE.format(params="path: [docs/*/1*.md, docs/*/*5.md]"))
+    counts(library)
+    assert {p for p in listed(library) if p.endswith("/15.md")} == {"docs/0/15.md"}
+    library.edit("docs/0/15.md", "Text", "Texts")
+    assert counts(library)["changed"] == 1
+    assert len(listed(library)) == 20
+
+
+def test_what_no_task_lists_any_more_is_collected(library):
+    counts(library)
+    library.write("pipeline.yaml", PIPELINE.format(params="path: docs/1/*.md"))
+    library.run("--allow-shrink", "files")
+    assert library.fast("gc").code == 0
+    with state(library) as db:
+        assert db.execute("select glob, folder from folders").fetchall() == [("docs/1/*.md", "docs/1/")]
+        assert db.execute("select count(*) from pages").fetchone() == (1,)
+    assert library.run() == {"files": "fresh"}
