@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmetl.contracts.target import Applied, Difference
-from mmetl.engines.packages import require
+from mmetl.engines.lance_import import require_lancedb
 from mmetl.engines.stamps import drop_folder, read_stamp, write_stamp
 from mmetl.errors import AnewError
 
@@ -77,10 +77,7 @@ class LanceIndex:
 
     def _connection(self) -> Any:
         os.environ.setdefault("LANCEDB_LOG", "error")  # read when it is imported
-        require("lancedb", "lancedb")
-        import lancedb
-
-        return lancedb.connect(str(self.folder))
+        return require_lancedb().connect(str(self.folder))
 
     def _open(self) -> Any:
         return self._connection().open_table(TABLE)
