@@ -379,6 +379,9 @@ class _Dependency(Dependency):  # type: ignore[misc]
     def save_success(self, task: Task, result_hash: str | None = None) -> None:
         """Do nothing."""
 
+    def remove_success(self, task: Task) -> None:
+        """Do nothing: the action has recorded the failure."""
+
 
 class _Reporter:
     """What doit tells us of a run that `mmetl run` started; the rest is told by the executor."""
