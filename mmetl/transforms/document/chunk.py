@@ -31,7 +31,7 @@ class ChunkParams(BaseModel):
     method: Literal["recursive", "heading", "sentence", "tokens"] = Field(
         "heading",
         description="heading: sections, cut further where they are too long; sentence: whole sentences; tokens: the same,"
-        " measured in tokens; recursive: behind the coarsest separator in the second half of a window",
+        " measured in tokens; recursive: behind blank lines, else lines, else sentences, else words",
     )
     size: int = Field(1000, ge=2, description="the most characters of a chunk; for `tokens`, the most tokens")
     overlap: int = Field(0, ge=0, description="how much a chunk may repeat of the one before it; below half of `size`")
@@ -159,5 +159,5 @@ CHUNK = ChunkTransform(
         batch_rows=256,
     ),
     ChunkParams,
-    version=2,
+    version=3,
 )

@@ -14,8 +14,8 @@ from mmetl.transforms.document.cuts import (
     SEPARATORS,
     SPACE,
     Window,
+    behind,
     by_content,
-    last_separator,
     token_windows,
     windows,
 )
@@ -62,10 +62,10 @@ def chunk(
 
     Args:
         text: the text.
-        method: `recursive` ends a chunk behind the last of the coarsest separator in the second half of its window. `heading` makes each
-            section a chunk, with its subsections where they fit, and cuts those that do not fit. `sentence` ends chunks at the ends of paragraphs
-            or sentences. `tokens` is that too, measured in tokens (see cuts.TOKEN). All but `recursive` choose their cuts by content, so that an
-            edit changes the chunks around it and few more.
+        method: `recursive` ends a chunk behind the coarsest separator that its window has. `heading` makes each section a chunk, with its
+            subsections where they fit, and cuts those that do not fit. `sentence` ends chunks at the ends of paragraphs or sentences.
+            `tokens` is that too, measured in tokens (see cuts.TOKEN). All choose their cuts by content, so that an edit changes the chunks
+            around it and few more.
         size: the most characters of a chunk; for `tokens`, the most tokens.
         overlap: how much of the chunk before a chunk may repeat, in the same unit; less than half of `size`.
         markup: how the text marks its headings.
@@ -91,7 +91,7 @@ def _windows(text: str, method: Method, size: int, overlap: int, separators: Seq
         return token_windows(text, size, overlap, _PROSE)
     if method == "sentence":
         return windows(text, 0, len(text), size, overlap, _PROSE, resume=SENTENCE)
-    return windows(text, 0, len(text), size, overlap, last_separator(separators), earliest=2)
+    return windows(text, 0, len(text), size, overlap, behind(separators))
 
 
 def _with_headings(text: str, found: Iterable[Window], headings: Sequence[Heading]) -> Iterator[Chunk]:

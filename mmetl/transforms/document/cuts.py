@@ -18,6 +18,8 @@ LINE = re.compile(r"\n")
 SPACE = re.compile(r"\s+")
 # One token is a CJK character, up to 16 letters or digits of a word, or another mark.
 TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w{1,16}|[^\w\s]")
+EARLIEST = 4
+"""The part of a window before which it has no cut. The larger it is, the sooner cuts by content meet: with a half, one edited sentence made a fifth of a long text new."""
 _SEEN = 32  # characters behind a cut that speak for it
 
 
@@ -35,17 +37,9 @@ class Window(NamedTuple):
     end: int
 
 
-def last_separator(separators: Sequence[str]) -> Cut:
-    """Return a cut behind the last of the first separator that there is between the bounds."""
-
-    def cut(text: str, low: int, high: int) -> int:
-        for separator in separators:
-            found = text.rfind(separator, low, high)
-            if found > 0:
-                return found + len(separator)
-        return high
-
-    return cut
+def behind(separators: Sequence[str]) -> Cut:
+    """Return a cut by content behind one of the first separator that there is between the bounds."""
+    return by_content(*(re.compile(re.escape(separator)) for separator in separators))
 
 
 def by_content(*patterns: re.Pattern[str]) -> Cut:
@@ -73,7 +67,6 @@ def windows(
     overlap: int,
     cut: Cut,
     *,
-    earliest: int = 4,
     resume: re.Pattern[str] | None = None,
 ) -> Iterator[Window]:
     """Cut a part of a text into windows of at most `size` characters.
@@ -85,13 +78,12 @@ def windows(
         size: the most characters of a window.
         overlap: how many characters of the one before a window repeats at most.
         cut: chooses the end of a window.
-        earliest: the part of `size` that comes before any cut: 2 is the half. The less it is, the sooner cuts by content meet.
         resume: if given, what a window repeats starts behind a match of it, so that no word or sentence is torn.
     """
     new = start
     while new < end:
         high = min(start + size, end)
-        stop = high if high == end else cut(text, max(start + size // earliest, new), high)
+        stop = high if high == end else cut(text, max(start + size // EARLIEST, new), high)
         yield Window(start, new, stop)
         if stop >= end:
             return
@@ -107,7 +99,7 @@ def token_windows(text: str, size: int, overlap: int, cut: Cut) -> Iterator[Wind
             yield Window(start, new, len(text))
             return
         # At least one token is new.
-        stop = cut(text, tokens[max(size // 4 - 1, overlap)][1], tokens[size][0])
+        stop = cut(text, tokens[max(size // EARLIEST - 1, overlap)][1], tokens[size][0])
         yield Window(start, new, stop)
         inside = [token for token in tokens if token[1] <= stop]
         start, new = (inside[-overlap][0] if overlap else stop), stop

@@ -1,11 +1,14 @@
 """Chunks: exact offsets, limits, nothing lost, headings; an edit at the top changes few."""
 
+import itertools
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmetl.transforms.document.chunks import chunk, markup_of
-from mmetl.transforms.document.cuts import TOKEN
+from mmetl.transforms.document.cuts import SENTENCE, SEPARATORS, TOKEN, behind, windows
 from mmetl.transforms.document.headings import find_headings, heading_paths
 
 METHODS = ("recursive", "heading", "sentence", "tokens")
@@ -31,25 +34,6 @@ WORDS = st.sampled_from(
     ]
 )
 TEXTS = st.lists(WORDS, max_size=120).map(" ".join) | st.lists(WORDS, max_size=60).map("".join) | st.text(max_size=200)
-
-
-def classic(text, size, overlap, separators=("\n\n", "\n", ". ", " ")):
-    """Cut as a short script would: the reference for `recursive`."""
-    found, at = [], 0
-    while at < len(text):
-        end = min(at + size, len(text))
-        if end < len(text):
-            for separator in separators:
-                place = text.rfind(separator, at + size // 2, end)
-                if place > 0:
-                    end = place + len(separator)
-                    break
-        if piece := text[at:end].strip():
-            found.append(piece)
-        if end >= len(text):
-            break
-        at = max(end - overlap, at + 1)
-    return found
 
 
 def long_text(paragraphs=400, headings=True):
@@ -88,15 +72,19 @@ def test_chunks_are_exact_bounded_and_lose_nothing(text, method, size, overlap, 
 
 
 @settings(max_examples=150, deadline=None)
-@given(TEXTS, st.integers(2, 60), st.integers(0, 29))
-def test_recursive_is_the_classic_splitter(text, size, overlap):
-    overlap = min(overlap, (size - 1) // 2)
-    assert [c.text for c in chunk(text, "recursive", size, overlap)] == classic(text, size, overlap)
+@given(TEXTS, st.integers(2, 60))
+def test_recursive_ends_behind_the_coarsest_separator(text, size):
+    for window in windows(text, 0, len(text), size, 0, behind(SEPARATORS)):
+        piece = text[window.start : window.end]
+        earliest = max(size // 4, 0)
+        within = text[window.start + earliest : window.start + size]
+        there = next((s for s in SEPARATORS if s in within), "")
+        assert window.end == len(text) or piece.endswith(there)
 
 
 def test_recursive_takes_separators():
-    text = "one|two three|four five six"
-    assert [c.text for c in chunk(text, "recursive", 14, 0, separators=("|",))] == ["one|two three|", "four five six"]
+    text = "one two three|four five six"
+    assert [c.text for c in chunk(text, "recursive", 14, 0, separators=("|",))] == ["one two three|", "four five six"]
 
 
 MARKDOWN = """Before all.
@@ -209,7 +197,7 @@ def test_markup_goes_by_the_media_type():
 
 @pytest.mark.parametrize(
     ("method", "size", "headings", "most"),
-    [("heading", 600, True, 2), ("sentence", 600, False, 4), ("tokens", 150, False, 4)],
+    [("heading", 600, True, 2), ("sentence", 600, False, 4), ("tokens", 150, False, 4), ("recursive", 600, False, 4)],
 )
 def test_a_paragraph_inserted_at_the_top_changes_few_chunks(method, size, headings, most):
     text = long_text(headings=headings)
@@ -220,6 +208,26 @@ def test_a_paragraph_inserted_at_the_top_changes_few_chunks(method, size, headin
         inserted = len("An inserted line. " * words) * 4 // size
         assert len(after - set(before)) <= most + inserted
         assert len(set(before) - after) <= most
+
+
+REAL = Path(__file__).parents[4] / "examples/data/pep_texts"
+
+
+@pytest.mark.parametrize(("method", "size"), [("heading", 800), ("sentence", 800), ("tokens", 200), ("recursive", 800)])
+def test_an_edited_sentence_makes_few_chunks_new(method, size):
+    """Of a real text of fifty chunks or more, at most a tenth."""
+    shares = []
+    for name in ("pep-0586.rst", "pep-0612.rst"):
+        text = (REAL / name).read_text()
+        before = {c.text for c in chunk(text, method, size, markup="rst")}
+        assert len(before) >= 50
+        ends = [m.end() for m in SENTENCE.finditer(text)]
+        for start, end in list(itertools.pairwise(ends))[:: len(ends) // 15]:
+            edited = f"{text[:start]}A sentence of other words, {start} of them. {text[end:]}"
+            after = [c.text for c in chunk(edited, method, size, markup="rst")]
+            shares.append(sum(c not in before for c in after) / len(after))
+    assert max(shares) <= 0.1
+    assert sum(shares) / len(shares) < 0.03
 
 
 def test_one_line_of_megabytes_takes_no_time_that_grows_with_its_square():
