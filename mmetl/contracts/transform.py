@@ -308,7 +308,7 @@ class Transform(Protocol):
 
     A transform that can be a view (`materialize: view`) has an attribute `views = True`. One that can tell before it runs what it
     would compute has a method `estimate(job)`, which returns counts as in `Made` and changes nothing. One whose work is a query has a method
-    `query_text(params, inputs, key)`, and where another engine than DuckDB runs it, `query_engine(params of each input)`, which names that.
+    `query_text(params, inputs, key)`; one that knows where its rows come from has `lineage` (see contracts.lineage); and where another engine than DuckDB runs it, `query_engine(params of each input)`, which names that.
     """
 
     name: str

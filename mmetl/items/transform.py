@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, create_model
 
+from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import TOKEN_BYTES, Basis, Items
+from mmetl.contracts.lineage import Trace, by_columns, whole
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table, View
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
@@ -122,6 +124,18 @@ class ItemTransform:
             TaskError: for an input that does not fit.
         """
         return self.items, others
+
+    def lineage(self, params: Any, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that a row came from the item of its key: see contracts.lineage."""
+        (first, table), *others = inputs.items()
+        if table.key:
+            yield by_columns(first, table.key, same_cut=True)
+        else:
+            made = self.items.makes(params) if callable(self.items.makes) else self.items.makes
+            left = params.keep if self.items.many else [c.name for c in table.columns if c.name not in params.drop]
+            yield by_columns(first, [c for c in left if c not in made], exact=False, why="its items have no key")
+        for alias, _ in others:
+            yield whole(alias, "every row is made with all of it")
 
     def run(self, job: Job) -> Made:
         """Compute what is new. Raises TaskError for an input that is no table, and for items that may not fail."""

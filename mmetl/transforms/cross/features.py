@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.graph import (
     KIND,
     LABEL,
@@ -19,15 +20,13 @@ from mmetl.contracts.graph import (
     is_graph,
     properties_of,
 )
+from mmetl.contracts.lineage import Trace, whole
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.graph.mapping import Word
 from mmetl.transforms.graph.whole import check_input
 from mmetl.utils.text import near, quote
-
-if TYPE_CHECKING:
-    from mmetl.contracts.artifact import Manifest
 
 GRAPH = "__mmetl_graph"
 
@@ -83,6 +82,16 @@ class GraphFeatures:
         if not params.properties and not params.features:
             raise ParamError("there is nothing to say of the nodes", help="name `properties` or `features`")
         return Declaration(named_inputs=False)
+
+    def lineage(self, params: FeaturesParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that a row is about a node, and made of its edges: see contracts.lineage."""
+        own = (quote(NAME), quote(NAME))
+        for alias in inputs:
+            yield Trace(alias, (("'node'", quote(KIND)), (f"'{params.label}'", quote(LABEL)), own))
+            for feature in params.features.values():
+                yield _edges_of(alias, params.label, feature)
+            if any(f.value is not None for f in params.features.values()):
+                yield whole(alias, "columns list what is said of the nodes at the other ends of edges")
 
     def run(self, job: Job) -> Made:
         """Make the table. Raises TaskError for an input that is no graph, and a property that it has not."""
@@ -140,6 +149,16 @@ def _feature(label: str, feature: Feature) -> Iterator[str]:
     if feature.label:
         yield f" and e.{far_label} = '{feature.label}'"
     yield f" group by e.{near_key}"
+
+
+def _edges_of(alias: str, label: str, feature: Feature) -> Trace:
+    """Say which edges a column counts, or follows to other nodes."""
+    near_label, near_key, far_label = (
+        (SOURCE_LABEL, SOURCE, TARGET_LABEL) if feature.end == "source" else (TARGET_LABEL, TARGET, SOURCE_LABEL)
+    )
+    pairs = (("'edge'", quote(KIND)), (f"'{feature.type}'", quote(LABEL)), (f"'{label}'", quote(near_label)))
+    where = f"{quote(far_label)} = '{feature.label}'" if feature.label else ""
+    return Trace(alias, (*pairs, (quote(NAME), quote(near_key))), where)
 
 
 def _listed(value: str) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.graph import KIND, LABEL, SOURCE, TARGET
+from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.graph.build import make_graph
 from mmetl.transforms.graph.mapping import BuildParams, Edges, End, Nodes, Properties, Word
+from mmetl.transforms.graph.traces import edge_trace, ends_sql, name_sql, node_trace
 from mmetl.utils.text import near, quote
 
 DOCUMENTS, CHUNKS, MENTIONS = "documents", "chunks", "mentions"
@@ -63,6 +67,21 @@ class LexicalGraph:
                     help=f"did you mean '{close}'?" if close else "they are called documents, chunks and mentions",
                 )
         return Declaration()
+
+    def lineage(self, params: LexicalParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that documents, chunks and mentions are nodes and edges: see contracts.lineage."""
+        document, chunk = inputs[DOCUMENTS].key, inputs[CHUNKS].key
+        has, of = End(label=params.document_label, key=document), End(label=params.chunk_label, key=chunk)
+        yield node_trace(DOCUMENTS, has.label, name_sql(document))
+        yield node_trace(CHUNKS, of.label, name_sql(chunk))
+        yield edge_trace(CHUNKS, "HAS_CHUNK", ends_sql(has, of))
+        for end in (SOURCE, TARGET):
+            own = (quote(end), name_sql(chunk))
+            yield Trace(CHUNKS, ((quote(KIND), "'edge'"), (quote(LABEL), "'NEXT'"), own))
+        if MENTIONS in inputs:
+            what = End(label=params.entity_label, key=ENTITY)
+            yield node_trace(MENTIONS, what.label, name_sql(what.key))
+            yield edge_trace(MENTIONS, "MENTIONS", ends_sql(of, what))
 
     def run(self, job: Job) -> Made:
         """Make the graph. Raises TaskError for inputs without keys that lead to each other."""

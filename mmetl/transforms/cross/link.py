@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
+from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import Items
+from mmetl.contracts.lineage import Trace, whole
 from mmetl.contracts.transform import Declaration, Job, Scope, Table
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.keeping import refuse_unknown
 from mmetl.items.transform import ItemTransform, item_inputs
 from mmetl.transforms.cross.names import MEASURES, Measure, Spelling
+from mmetl.utils.text import quote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,6 +85,15 @@ class LinkEntities(ItemTransform):
         kinds = {c.name: c.type for c in other.manifest.columns}
         linked = {LINKED + name: kinds[name] for name in other.manifest.key}
         return replace(self.items, reads=(params.text, *params.same), makes={**linked, **MADE}), others
+
+    def lineage(self, params: LinkParams, inputs: Mapping[str, Manifest], key: object) -> Iterator[Trace]:
+        """Yield that a row came from its mention, and from what that means: see contracts.lineage."""
+        mention, *_ = super().lineage(params, inputs, key)
+        yield mention
+        for alias, table in list(inputs.items())[1:]:
+            pairs = tuple((quote(LINKED + k), quote(k)) for k in table.key)
+            yield Trace(alias, pairs)
+            yield whole(alias, "a mention is compared with all names")
 
     def prepare(self, job: Job, closing: ExitStack) -> Callable[..., Any]:  # noqa: ARG002  it has nothing to close
         """Return the function of a batch. The table is read when the first batch comes."""

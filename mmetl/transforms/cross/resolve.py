@@ -7,7 +7,7 @@ somebody said of some; of the table only parts in which that changed are written
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import ItemIndex, Items
+from mmetl.contracts.lineage import Trace, by_columns, whole
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
@@ -146,6 +147,15 @@ class ResolveEntities:
         with TemporaryDirectory() as folder:
             blocks = records.block_table(records.blocks(), Path(folder))
             return PAIRS.estimate(self._of_pairs(job, blocks))
+
+    def lineage(self, _params: ResolveParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that its rows are those of the records: see contracts.lineage."""
+        for alias, table in inputs.items():
+            if alias == EXCEPTIONS:
+                yield whole(alias, "it joins and splits what was found")
+            else:
+                yield by_columns(alias, table.key, same_cut=True)
+                yield whole(alias, "which records are one is decided among all of them")
 
     def run(self, job: Job) -> Made:
         """Compare new and changed blocks, find what is one, write what changed. Raises TaskError for inputs that do not fit."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.graph.build import make_graph, name_sql
+from mmetl.transforms.graph.build import make_graph
 from mmetl.transforms.graph.mapping import BuildParams, Edges, Nodes, Properties, Word
+from mmetl.transforms.graph.traces import edge_trace, name_sql, node_trace
 
 ROWS, PAIRS = "rows", "pairs"
 SIMILAR = "__mmetl_similar"
@@ -46,6 +51,14 @@ class KnnGraph:
             )
         return Declaration()
 
+    def lineage(self, params: KnnGraphParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that rows are nodes, and pairs edges: see contracts.lineage."""
+        columns = list(inputs[ROWS].key)
+        a, b = _ends(columns)
+        label = f"'{params.label}'"
+        yield node_trace(ROWS, params.label, name_sql(columns))
+        yield edge_trace(PAIRS, params.type, (label, f"least({a}, {b})", label, f"greatest({a}, {b})"))
+
     def run(self, job: Job) -> Made:
         """Make the graph. Raises TaskError for rows without key, and pairs of others."""
         params: KnnGraphParams = job.params
@@ -71,12 +84,16 @@ class KnnGraph:
 
 def _pairs(key: list[str], *, mutual: bool) -> str:
     """Return the query of each pair once, whichever of the two has found the other."""
-    a, b = name_sql(key), name_sql([NEAR + k for k in key])
+    a, b = _ends(key)
     both = " having count(*) = 2" if mutual else ""
     return (
         f"select least({a}, {b}) as one, greatest({a}, {b}) as other, min(distance) as distance"
         f" from {PAIRS} group by all{both}"
     )
+
+
+def _ends(key: list[str]) -> tuple[str, str]:
+    return name_sql(key), name_sql([NEAR + k for k in key])
 
 
 KNN_GRAPH = KnnGraph()

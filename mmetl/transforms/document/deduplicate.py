@@ -7,7 +7,7 @@ changed are written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import ItemIndex, Items
+from mmetl.contracts.lineage import Trace, same_rows, whole
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.steps import EarlierStep, known_rows, recipe_of_step
@@ -107,6 +108,13 @@ class Deduplicate:
     def estimate(self, job: Job) -> Mapping[str, float]:
         """Return how many signatures a run would compute. Raises TaskError where a run would fail before it began."""
         return SIGNATURES.estimate(self._of_signatures(job))
+
+    def lineage(self, params: DeduplicateParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that its rows are rows of the input: see contracts.lineage."""
+        why = "which rows are duplicates is decided among all of them"
+        yield from same_rows(inputs, why if params.keep == "first" else "")
+        if params.keep == "all":
+            yield from (whole(alias, why) for alias in inputs)
 
     def run(self, job: Job) -> Made:
         """Compute new signatures, find duplicates, write what changed. Raises TaskError for an input without a key."""

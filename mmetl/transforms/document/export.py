@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.lineage import Trace, same_rows
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.frugal import frugal
@@ -67,6 +69,10 @@ class Export:
                 f"`name` is no pattern: {error}", help="write columns in braces: {year}/{title}", param=("name",)
             ) from error
         return Declaration(folder=params.path, kept=True)
+
+    def lineage(self, _params: ExportParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that its rows are those of the input: see contracts.lineage."""
+        return same_rows(inputs)
 
     def run(self, job: Job) -> Made:
         """Bring the folder up to date. Raises TaskError for an input without key, names that clash, a folder of others."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.lineage import PATH, SOURCES, Trace
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, SourceFile
 from mmetl.errors import TaskError
 from mmetl.items.frugal import frugal
@@ -53,6 +54,10 @@ class Files:
     def declare(self, params: FilesParams, scope: Scope) -> Declaration:  # noqa: ARG002  the protocol's parameters
         """Name the globs."""
         return Declaration(sources=tuple(params.globs))
+
+    def lineage(self, _params: FilesParams, _inputs: object, _key: object) -> Iterator[Trace]:
+        """Yield that a row is a file: see contracts.lineage."""
+        yield Trace(SOURCES, ((PATH, PATH),))
 
     def run(self, job: Job) -> Made:
         """List the files. Raises TaskError if the task has another key than the path."""

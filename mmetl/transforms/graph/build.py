@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mmetl.contracts.graph import KEY, KIND, LABEL, NAME, OWN, SOURCE, SOURCE_LABEL, TARGET, TARGET_LABEL
+from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.graph.mapping import BuildParams, Edges, End, Nodes
+from mmetl.transforms.graph.traces import build_traces, edge_name_sql, ends_sql, name_sql, no_null_sql
 from mmetl.utils.text import near, quote
 
 if TYPE_CHECKING:
@@ -53,6 +55,10 @@ class Build:
                 f"the input '{unused[0]}' makes no node and no edge", help="name it in a `from`, or leave it out"
             )
         return Declaration(tables={} if scope.inputs else {task: known[task] for task in read})
+
+    def lineage(self, params: BuildParams, _inputs: object, _key: object) -> Iterator[Trace]:
+        """Yield where nodes and edges come from: see contracts.lineage."""
+        return build_traces(params)
 
     def run(self, job: Job) -> Made:
         """Make the graph. Raises TaskError for columns that are not there, keys that are null or repeated, dangling edges."""
@@ -133,29 +139,15 @@ def _nodes(spec: Nodes) -> str:
 
 
 def _edges(spec: Edges) -> str:
-    ends = [f"'{spec.source.label}'", name_sql(spec.source.key), f"'{spec.target.label}'", name_sql(spec.target.key)]
-    texts = ", ".join([*ends, *(_text(k) for k in spec.key)])
-    own = ["'edge'", f"'{spec.type}'", f"to_json([{texts}])::varchar", *ends]
-    there = " and ".join(f"{quote(k)} is not null" for k in (*spec.source.key, *spec.target.key))
-    return f"{_select(spec, own)} where {there}"
+    ends = ends_sql(spec.source, spec.target)
+    own = ["'edge'", f"'{spec.type}'", edge_name_sql(ends, spec.key), *ends]
+    return f"{_select(spec, own)} where {no_null_sql([*spec.source.key, *spec.target.key])}"
 
 
 def _select(spec: _Spec, own: Sequence[str]) -> str:
     columns = [f"{value} as {quote(name)}" for name, value in zip(OWN, own, strict=True)]
     columns += [f"{quote(column)} as {quote(name)}" for name, column in spec.properties.items()]
     return f"select distinct {', '.join(columns)} from {quote(spec.from_)}"
-
-
-def name_sql(key: Sequence[str]) -> str:
-    """Return the text that names a node: the column's, or a JSON list of several. Null if one of them is null."""
-    if len(key) == 1:
-        return _text(key[0])
-    known = " and ".join(f"{quote(k)} is not null" for k in key)
-    return f"case when {known} then to_json([{', '.join(map(_text, key))}])::varchar end"
-
-
-def _text(column: str) -> str:
-    return f"{quote(column)}::varchar"
 
 
 def _settled(params: BuildParams) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.transforms.graph.metrics import named_groups
+from mmetl.transforms.graph.traces import own_nodes
 from mmetl.transforms.graph.whole import NetworkParams, check_input
 
 if TYPE_CHECKING:
@@ -39,6 +43,10 @@ class Communities:
         """Raise ParamError unless there is one input."""
         check_input(self.name, scope)
         return Declaration(named_inputs=False)
+
+    def lineage(self, _params: CommunitiesParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that a row is about a node, and made of the whole graph: see contracts.lineage."""
+        return own_nodes(inputs)
 
     def run(self, job: Job) -> Made:
         """Find the communities. Raises TaskError for an input that is no graph.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmetl.config.schema import SECONDS
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.graph import KEY, OWN, is_graph
+from mmetl.contracts.lineage import Trace, same_rows
 from mmetl.contracts.target import Target
 from mmetl.contracts.transform import Declaration, Job, Made, Outside, Scope, Table
 from mmetl.engines.packages import require
@@ -96,6 +98,10 @@ class Load:
             raise ParamError("'graph.load' needs a folder for the database", help="set `path`, such as `path: graph/`")
         notes = (f"kept in {params.target}",)
         return Declaration(folder=params.path, kept=True, packages=("ladybug",), notes=notes)
+
+    def lineage(self, _params: LoadParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that nodes and edges are those of the input: see contracts.lineage."""
+        return same_rows(inputs)
 
     def run(self, job: Job) -> Made:
         """Bring the database up to date. Raises TaskError for an input that is no graph, and for a folder of others."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.graph.mapping import Word
+from mmetl.transforms.graph.traces import own_nodes
 from mmetl.transforms.graph.whole import NetworkParams, check_input
 
 if TYPE_CHECKING:
@@ -70,6 +73,10 @@ class Metrics:
                 param=("metrics",) if not params.start else ("start",),
             )
         return Declaration(named_inputs=False)
+
+    def lineage(self, _params: MetricsParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that a row is about a node, and made of the whole graph: see contracts.lineage."""
+        return own_nodes(inputs)
 
     def run(self, job: Job) -> Made:
         """Compute the metrics. Raises TaskError for an input that is no graph, and a start that is no node of it."""

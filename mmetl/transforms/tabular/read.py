@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.lineage import SOURCES, Trace, whole
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
@@ -153,6 +154,10 @@ class Read:
             notes=notes if params.watermark else (),
             promise=promise,
         )
+
+    def lineage(self, _params: ReadParams, _inputs: object, _key: object) -> Iterator[Trace]:
+        """Yield that it is not kept which file a row is from: see contracts.lineage."""
+        yield whole(SOURCES, "which of its files a row is from is not kept")
 
     def run(self, job: Job) -> Made:
         """Read the files, in the order of their names."""

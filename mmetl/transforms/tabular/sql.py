@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope, View
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, QueryError, TaskError
@@ -70,6 +72,13 @@ class Sql:
     def query_text(self, params: SqlParams, _inputs: Sequence[str], _key: Sequence[str]) -> str:
         """Return the query of a task, for people to read."""
         return params.sql
+
+    def lineage(self, params: SqlParams, inputs: Mapping[str, Manifest], _key: object) -> Iterable[Trace]:
+        """Return what the query tells of where its rows come from: see contracts.lineage."""
+        require("tabular", "sqlglot")
+        from mmetl.engines.sql_lineage import sql_traces
+
+        return sql_traces(params.sql, inputs)
 
     def run(self, job: Job) -> Made:
         """Run the query and keep its result."""

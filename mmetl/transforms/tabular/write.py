@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.lineage import PATH, Trace
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table, View
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError
+from mmetl.utils.text import quote
 
 Format = Literal["csv", "ndjson", "parquet"]
 EXTENSIONS: dict[str, Format] = {
@@ -75,6 +80,18 @@ class Write:
             _check_partitions(params)
             return Declaration(folder=params.path, recipe=recipe, named_inputs=False)
         return Declaration(outputs=(params.path,), recipe=recipe, named_inputs=False)
+
+    def lineage(self, params: WriteParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield which file a row is in: see contracts.lineage."""
+        from mmetl.transforms.tabular.partitions import NULL
+
+        null = f"'{NULL}'"
+        for alias in inputs:
+            pairs = tuple(
+                (f"url_decode(regexp_extract({PATH}, {_folder_of(c)}, 1))", f"coalesce({quote(c)}::varchar, {null})")
+                for c in params.partition_by
+            )
+            yield Trace(alias, pairs)
 
     def run(self, job: Job) -> Made | None:
         """Write beside the file, then rename; of a folder's files, say where they are."""
@@ -167,6 +184,12 @@ def _check_partitions(params: WriteParams) -> None:
             raise ParamError(
                 f"'{column}' cannot be part of a folder's name", help="give the column another name", param=here
             )
+
+
+def _folder_of(column: str) -> str:
+    """Return the pattern of the folder's name that holds a column's value, as SQL."""
+    pattern = f"(?:^|/){re.escape(column)}=([^/]*)/"
+    return "'" + pattern.replace("'", "''") + "'"
 
 
 def _format(params: WriteParams) -> Format:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import Basis, ItemIndex
+from mmetl.contracts.lineage import Trace, same_rows, whole
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
@@ -49,6 +52,13 @@ class Deduplicate:
         if len(scope.inputs) != 1:
             raise ParamError(f"'{self.name}' needs one input: a table of vectors", help="name a task in `inputs:`")
         return Declaration(named_inputs=False)
+
+    def lineage(self, params: DeduplicateParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that its rows are rows of the input: see contracts.lineage."""
+        why = "which rows are duplicates is decided among all of them"
+        yield from same_rows(inputs, why if params.keep == "first" else "")
+        if params.keep == "all":
+            yield from (whole(alias, why) for alias in inputs)
 
     def run(self, job: Job) -> Made:
         """Find duplicates, write what changed. Raises TaskError for an input without key, and vectors that cannot be compared."""

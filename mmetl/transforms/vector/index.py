@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.lineage import Trace, same_rows
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError
@@ -14,7 +16,6 @@ from mmetl.items.frugal import frugal
 from mmetl.transforms.vector.types import dimensions_of
 
 if TYPE_CHECKING:
-    from mmetl.contracts.artifact import Manifest
     from mmetl.engines.lance import LanceIndex
     from mmetl.engines.light import LightIndex
 
@@ -79,6 +80,10 @@ class VectorIndex:
         return Declaration(
             folder=params.path, kept=True, packages=("lancedb",) if params.target == "lancedb" else ("usearch",)
         )
+
+    def lineage(self, _params: IndexParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that its rows are those of the input: see contracts.lineage."""
+        return same_rows(inputs)
 
     def run(self, job: Job) -> Made:
         """Bring the target up to date. Raises TaskError for an input without key or vectors, and a folder of others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import Items
+from mmetl.contracts.lineage import Trace, whole
 from mmetl.contracts.transform import Declaration, Job, Scope, Table
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.transform import ItemTransform, item_inputs
 from mmetl.transforms.vector.types import dimensions_of
+from mmetl.utils.text import quote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,6 +82,15 @@ class Knn(ItemTransform):
         reads = [params.vector] if others else [*table.manifest.key, params.vector]
         items = replace(self.items, reads=reads, makes={**near, "rank": "int32", "distance": "double"}, key=tuple(near))
         return items, others or {"": table}
+
+    def lineage(self, params: KnnParams, inputs: Mapping[str, Manifest], key: object) -> Iterator[Trace]:
+        """Yield that a row came from two: that of its key, and the near one: see contracts.lineage."""
+        own, *_ = super().lineage(params, inputs, key)
+        yield own
+        alias, table = list(inputs.items())[-1]
+        pairs = tuple((quote(NEAR + k), quote(k)) for k in table.key)
+        yield Trace(alias, pairs)
+        yield whole(alias, "a vector is compared with all of it")
 
     def prepare(self, job: Job, closing: ExitStack) -> Callable[..., Any]:  # noqa: ARG002  it has nothing to close
         """Return the function of a batch. The other table is read when the first batch comes."""

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, QueryError, TaskError
@@ -74,6 +76,13 @@ class Builder:
     def query_text(self, params: Any, inputs: Sequence[str], key: Sequence[str]) -> str:
         """Return the query of a task, for people to read."""
         return self._query(params, inputs, key).sql
+
+    def lineage(self, params: Any, inputs: Mapping[str, Manifest], key: Sequence[str]) -> Iterable[Trace]:
+        """Return what the query tells of where its rows come from: see contracts.lineage."""
+        require("tabular", "sqlglot")
+        from mmetl.engines.sql_lineage import sql_traces
+
+        return sql_traces(self.query_text(params, list(inputs), key), inputs)
 
     def run(self, job: Job) -> Made:
         """Run the query and keep its result."""
