@@ -147,20 +147,25 @@ say cypher knowledge_graph "MATCH (a:Author)-[:WROTE]->(p:Pep {_key: '484'}) RET
 "$mmetl" cypher knowledge_graph "MATCH (a:Author)-[:WROTE]->(p:Pep {_key: '484'}) RETURN a._key" | grep -q "Guido van Rossum" \
   || fail "another author was found"
 
-title "11. A text speaks of another proposal now: one passage is embedded, and the graph has one more edge"
+title "11. Where a passage came from, and what came of it"
+say why passages --key 22085129a9bee978
+"$mmetl" why passages --key 22085129a9bee978 | grep -q "path=examples/data/pep_texts/pep-0604.rst$" || fail "it came from another file"
+"$mmetl" why passages --key 22085129a9bee978 | grep -q "passage_index: 1 row" || fail "it is not in the index"
+
+title "12. A text speaks of another proposal now: one passage is embedded, and the graph has one more edge"
 printf '\n\nReadability counts: PEP 8 says how.\n' >> examples/data/pep_texts/pep-0020.rst
 say run $base
 computed documents=1 facts=1 passages=1 mentions=1 embedded=1
 say diff knowledge
 "$mmetl" diff knowledge | grep -q ' 1 added, 0 changed, 0 removed' || fail "the graph changed otherwise"
 
-title "12. Plain doit knows the same tasks and takes the same decisions"
+title "13. Plain doit knows the same tasks and takes the same decisions"
 echo "   \$ doit run"
 "$mmetl" run $docs > /dev/null 2>&1
 "$python" -m doit run | sed 's/^/   /'
 "$python" -m doit run | grep -qv '^-- ' && fail "doit found something to do"
 
-title "13. What a task made"
+title "14. What a task made"
 say show releases --limit 3
 
 printf '\nAll of it was as promised.\n'

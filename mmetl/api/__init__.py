@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mmetl.api.artifact import Artifact
+from mmetl.api.lineage.model import Lineage
 from mmetl.api.project import Project
 from mmetl.api.rows import Answer
 from mmetl.api.run import Run, RunFailedError
 
-__all__ = ["Answer", "Artifact", "Project", "Run", "RunFailedError"]
+__all__ = ["Answer", "Artifact", "Lineage", "Project", "Run", "RunFailedError"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmetl.api.artifact import Artifact
 from mmetl.api.html import html_states
+from mmetl.api.lineage.model import LIMIT, Key, Lineage
 from mmetl.api.query import query
 from mmetl.api.rows import Answer, closed
 from mmetl.api.run import Quiet, Run, RunFailedError, guest
@@ -20,6 +21,7 @@ from mmetl.core.project import Project as CoreProject
 from mmetl.core.run import run as core_run
 from mmetl.core.selectors.parser import METHODS
 from mmetl.core.sources import forget_edited
+from mmetl.engines.packages import require
 from mmetl.errors import UsageError
 
 _PLAIN = re.compile(r"[\w:@.,-]*\w")
@@ -151,6 +153,24 @@ class Project:
         """
         with self._opened() as project, query(project, sql) as rows:
             return Answer(closed(rows))
+
+    def why(self, task: str, key: Key, *, limit: int = LIMIT) -> Lineage:
+        """Tell from which rows a row came, and which came from it, as `mmetl why TASK --key` does.
+
+        Args:
+            task: as `task` or `pipeline:task`.
+            key: a value; column -> value; or the values of the key's columns in order. The start of a text is enough.
+            limit: how many rows to give of each task; all are counted and followed.
+
+        Raises:
+            UsageError: if there is no such task, or no such row; with the nearest keys.
+        """
+        require("tabular", "duckdb", "pyarrow")
+        from mmetl.api.lineage.trace import trace
+
+        with self._opened() as project:
+            plan, name = find_task(project, task)
+            return trace(project, plan, name, key, limit)
 
     def __repr__(self) -> str:
         return f"Project({str(self.root)!r})"

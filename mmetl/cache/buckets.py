@@ -32,7 +32,7 @@ def bucket_count(size_bytes: int, previous: int | None = None) -> int:
 
 def bucket_of(values: Sequence[Any], buckets: int) -> int:
     """Return the bucket of a row with these key values, the same as `bucket_sql` computes."""
-    text = SEPARATOR.join(_text(v) for v in values)
+    text = SEPARATOR.join(key_text(v) for v in values)
     first = hashlib.md5(text.encode(), usedforsecurity=False).digest()[:4]
     return int.from_bytes(first, "big") % buckets
 
@@ -51,7 +51,7 @@ def bucket_sql(columns: Sequence[str], buckets: int) -> str:
     return f"(('0x' || md5({' || chr(31) || '.join(texts)})[1:8])::uinteger % {buckets})::uinteger"
 
 
-def _text(value: Any) -> str:
+def key_text(value: Any) -> str:
     """Return the canonical text of a key value: what a SQL cast to text gives."""
     if value is None:
         return NULL

@@ -96,14 +96,37 @@ def list_(
 
 
 @app.command(rich_help_panel=LOOK)
-def why(task: Task) -> None:
-    """Say whether a task is fresh, and why or why not.
+def why(
+    task: Task,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key",
+            metavar="KEY",
+            help="Follow one row: a value, COLUMN=VALUE (again for each column), or JSON. The start of a text is enough.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit", "-n", min=0, help="With --key: rows to show of each task; all are counted and followed."
+        ),
+    ] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="With --key: print one JSON object.")] = False,
+) -> None:
+    """Say whether a task is fresh, and why or why not. With --key: from which rows a row came, and which came from it.
 
-    Example: mmetl why report
+    Only the state and the parts are read; nothing is run.
+
+    Example: mmetl why flights --key 3
     """
+    if key:
+        from mmetl.cli import tracing
+
+        raise typer.Exit(guarded(tracing.why_row, task, key, limit, as_json=as_json))
     from mmetl.cli import looking
 
-    raise typer.Exit(guarded(looking.why, task))
+    raise typer.Exit(guarded(looking.why, task, as_json=as_json))
 
 
 @app.command(rich_help_panel=LOOK)

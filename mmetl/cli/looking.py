@@ -60,8 +60,10 @@ def status(run: str | None, *, as_json: bool = False) -> int:
     return ExitCode.DONE
 
 
-def why(task: str) -> int:
+def why(task: str, *, as_json: bool = False) -> int:
     """Say whether a task is fresh, and why or why not."""
+    if as_json:
+        raise UsageError("--json goes with --key", help="mmetl dry-run --json has the reasons of all tasks")
     project = Project.open(".")
     plan, name = find_task(project, task)
     for line in explain_task(project, plan, name):

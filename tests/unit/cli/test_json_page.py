@@ -13,6 +13,7 @@ SHAPES = {
     "runs --json": (["runs", "--json"], "runs"),
     "list --json": (["list", "--json"], "tasks"),
     "diff TASK --json": (["diff", "first", "--json"], None),
+    "why TASK --key KEY --json": (["why", "rows", "--key", "n=1", "--json"], None),
     "transforms --json": (["transforms", "--json"], "transforms"),
     "test --json": (["test", "--json"], "tests"),
     "doctor --json": (["doctor", "--json"], "findings"),
@@ -32,3 +33,11 @@ def test_fields(project: Project, heading: str, argv: list[str], inner: str | No
     told = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
     assert told == list(body if inner is None else body[inner][0])
     assert body["schema_version"] == 1
+
+
+def test_fields_of_a_step(project: Project) -> None:
+    project.tasks("  rows: {transform: tabular.sql, params: {sql: select 1 as n}}\n")
+    project.run()
+    step = project.fast("why", "rows", "--key", "n=1", "--json").json()["start"]
+    section = PAGE.read_text(encoding="utf-8").partition("\n## A step of `why --key`\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(step)

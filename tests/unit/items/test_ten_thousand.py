@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from harness import grow_old
+
+from mmetl.api.lineage.rows import Reader
 
 DOCUMENTS = 10_000
 PIPELINE = """\
@@ -99,3 +103,31 @@ def test_what_ten_thousand_documents_cost(empty):
     assert library.run() == (expected("renamed"), 0)
     (library.docs / "00009.md").unlink()
     assert library.run() == (expected("removed"), 0)
+    assert followed(library.project) == {
+        "texts": 1,
+        **dict.fromkeys(("files", "facts", "clean", "redacted", "names", "chunks", "own", "vectors"), 1),
+    }
+
+
+def followed(project):
+    """Return how many parts are read of each task when one document is followed both ways; those of targets are their input's."""
+    read = []
+    find = Reader.find
+
+    def noted(self, table, *args):
+        before = set(self.read)
+        found = find(self, table, *args)
+        read.extend([table.task] * len(self.read - before))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reader, "find", noted)
+        answer = project.fast("why", "texts", "--key", "docs/00005.md", "--json").json()
+    totals = {s["task"]: s["total"] for s in answer["downstream"]}
+    assert totals == {
+        **dict.fromkeys(("facts", "clean", "redacted", "pages"), 1),
+        "names": 4,
+        **dict.fromkeys(("chunks", "own", "vectors", "index"), 2),
+    }
+    assert answer["parts_read"] == len(read) < answer["parts"] / 20
+    return Counter(read)
