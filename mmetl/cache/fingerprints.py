@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import xxhash
 
 from mmetl.contracts.artifact import Fingerprint
-from mmetl.utils.hashing import fingerprint_json
+from mmetl.utils.hashing import canonical_json, fingerprint_json, fingerprint_text
 from mmetl.utils.text import is_utf8, why_not
 
 CHUNK_BYTES = 1 << 20
@@ -308,9 +308,9 @@ def combine(fingerprints: Iterable[str]) -> Fingerprint:
     return xxhash.xxh3_128_hexdigest("\n".join(fingerprints).encode())
 
 
-def fingerprint_recipe(recipe: Mapping[str, Any]) -> Fingerprint:
-    """Return the fingerprint of a recipe: all that decides a task's output besides its inputs."""
-    return fingerprint_json("recipe/1", recipe)
+def fingerprint_recipe(recipe: Mapping[str, Any] | str) -> Fingerprint:
+    """Return the fingerprint of a recipe: all that decides a task's output besides its inputs. A text is its canonical JSON."""
+    return fingerprint_text("recipe/1", recipe if isinstance(recipe, str) else canonical_json(recipe))
 
 
 def build_key(recipe: Fingerprint, inputs: Fingerprint) -> Fingerprint:

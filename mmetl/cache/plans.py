@@ -18,7 +18,7 @@ from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.utils.hashing import fingerprint_json, to_json, xxh3_hex
 from mmetl.utils.time import now_ms
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 
 
 def plan_key(path: str, variables: Mapping[str, str]) -> str:
@@ -71,10 +71,10 @@ def save_plan(
     db: sqlite3.Connection,
     plan: Plan,
     details: Mapping[str, TaskDetail],
-    recipes: Mapping[str, Mapping[str, Any]],
+    recipes: Mapping[str, str],
     checks: Mapping[str, Any],
 ) -> None:
-    """Keep a plan, with the details of its tasks and the components of their recipes."""
+    """Keep a plan, with the details of its tasks and the components of their recipes, as JSON."""
     body = {"pipeline": plan.pipeline, "tasks": list(plan.tasks.values())}
     db.execute(
         "insert or replace into plans values (?, ?, ?, ?)",
@@ -83,12 +83,9 @@ def save_plan(
     db.execute("delete from plan_tasks where plan = ?", (plan.key,))
     db.executemany(
         "insert into plan_tasks values (?, ?, ?)",
-        [(plan.key, task, to_json(detail._asdict())) for task, detail in details.items()],
+        [(plan.key, task, to_json(detail)) for task, detail in details.items()],
     )
-    db.executemany(
-        "insert or ignore into recipes values (?, ?)",
-        [(fingerprint, to_json(recipe)) for fingerprint, recipe in recipes.items()],
-    )
+    db.executemany("insert or ignore into recipes values (?, ?)", recipes.items())
 
 
 def load_details(store: Store, plan: str, tasks: Iterable[str]) -> dict[str, TaskDetail]:
@@ -99,7 +96,7 @@ def load_details(store: Store, plan: str, tasks: Iterable[str]) -> dict[str, Tas
         rows = store.rows(f"select task, body from plan_tasks where plan = ? and task in ({marks})", (plan, *wanted))
     else:
         rows = store.rows("select task, body from plan_tasks where plan = ?", (plan,))
-    return {task: TaskDetail(**json.loads(body)) for task, body in rows if task in wanted}
+    return {task: TaskDetail._make(json.loads(body)) for task, body in rows if task in wanted}
 
 
 def plan_files(store: Store, plan: str) -> dict[str, str]:

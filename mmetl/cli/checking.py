@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mmetl.cli.output import USAGE, columns, count, counted, run_json, say, say_json, some, talk
 from mmetl.cli.running import open_project
+from mmetl.contracts.plan import Plan
 from mmetl.core.options import RunOptions
 from mmetl.core.preview import Preview, preview
 from mmetl.core.project import Project
@@ -83,19 +85,17 @@ def validate(pipeline: str | None, variables: Mapping[str, str], *, connect: boo
         project = Project.open(".")
         paths = project.pipeline_files() or [project.find_pipeline(None)]
     problems: list[Problem] = []
-    valid = []
+    plans: dict[Path, Plan] = {}
     for path in paths:
         try:
-            plan = project.plan(path, variables)
+            plans[path] = project.plan(path, variables)
         except ConfigError as e:
             problems += e.problems
-        else:
-            valid.append(f"{plan.pipeline}: valid, {count(len(plan.tasks), 'task')}")
     if problems:
         raise ConfigError(problems)
-    project.refuse_clashes()
-    for line in valid:
-        say(line)
+    project.refuse_clashes(plans)
+    for plan in plans.values():
+        say(f"{plan.pipeline}: valid, {count(len(plan.tasks), 'task')}")
     return _connect(project) if connect else ExitCode.DONE
 
 

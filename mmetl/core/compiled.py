@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mmetl.contracts.plan import TaskDetail, TaskNode
 
@@ -16,7 +15,7 @@ class Compiled:
     Attributes:
         nodes: task -> node.
         details: task -> what running it needs.
-        recipes: recipe fingerprint -> its components, for `why`.
+        recipes: recipe fingerprint -> its components as canonical JSON, for `why`.
         files: every file that decided how the plan looks, relative to the project or absolute.
         listings: folder -> fingerprint of the names of its Python files, of those that code may import by computed names.
         env: every environment variable that did, with the value found or None.
@@ -25,7 +24,7 @@ class Compiled:
     pipeline: str
     nodes: dict[str, TaskNode]
     details: dict[str, TaskDetail]
-    recipes: dict[str, dict[str, Any]]
+    recipes: dict[str, str]
     files: tuple[str, ...]
     listings: Mapping[str, str]
     env: Mapping[str, str | None]

@@ -53,6 +53,8 @@ class Draft:
     @property
     def tables(self) -> list[str]:
         """The tasks whose artifacts are read, in the order of their aliases, members of a family in theirs."""
+        if not (self.inputs or self.related):
+            return []
         read = [t for alias in sorted(self.inputs) for t in self.families.get(alias, [self.inputs[alias]])]
         return [*read, *(t for t in dict.fromkeys(self.related.values()) if t not in read)]
 

@@ -32,7 +32,7 @@ from mmetl.core.own_files import OwnFiles
 from mmetl.core.registry import Registry, folders_on_path
 from mmetl.errors import ConfigError, MmetlError, ParamError, Problem, UsageError
 from mmetl.utils.env import Env
-from mmetl.utils.hashing import to_json, xxh3_hex
+from mmetl.utils.hashing import canonical_json, xxh3_hex
 from mmetl.utils.text import near, shown
 
 _Call = tuple[str, tuple[str, ...] | None, tuple[Any, ...]]
@@ -66,6 +66,7 @@ class Planner:
         self._connection_files: tuple[Path, ...] = ()
         self._versions: dict[str, str] = {}
         self._families = families(list(self.pipeline.tasks))
+        self._kept: set[str] = set()  # functions whose code was noted
         self._tasks = frozenset((*self.pipeline.tasks, *self._families))
 
     def compile(self) -> Compiled:
@@ -83,10 +84,10 @@ class Planner:
         nodes, details, recipes = {}, {}, {}
         for name in order:
             draft = drafts[name]
-            recipe = self._recipe(name, draft)
+            recipe = canonical_json(self._recipe(name, draft))
             recipes[fingerprint := fingerprint_recipe(recipe)] = recipe
             nodes[name] = draft.node(name, fingerprint)
-            details[name] = self._detail(draft, drafts)
+            details[name] = self._detail(draft, drafts, templated="{secret:" in recipe)
         files = (*(self._relative(f) for f in (*self.loaded.files, *self._connection_files)), *sorted(self.code_files))
         self._refuse_own_files(drafts, OwnFiles(self.root, files))
         if self.problems:
@@ -367,7 +368,7 @@ class Planner:
             recipe["env"] = {n: self._environment(name, n) for n in draft.spec.env}
         return recipe
 
-    def _detail(self, draft: Draft, drafts: Mapping[str, Draft]) -> TaskDetail:
+    def _detail(self, draft: Draft, drafts: Mapping[str, Draft], *, templated: bool) -> TaskDetail:
         spec, params = draft.spec, draft.params_json
         pushed = getattr(draft.transform, "query_engine", None)
         below = {alias: drafts[task].params_json for alias, task in draft.inputs.items() if task in drafts}
@@ -387,7 +388,7 @@ class Planner:
             timeout_s=spec.timeout_s,
             tags=spec.tags,
             description=spec.description or "",
-            templated="{secret:" in to_json(params),
+            templated=templated,
             whole=draft.whole,
             view=spec.materialize == "view",
             pool=spec.pool or "",
@@ -430,6 +431,9 @@ class Planner:
 
     def _keep_code(self, entry: str, code: Code, place: tuple[Any, ...]) -> None:
         """Note what the plan depends on, and refuse modules of one name: Python imports the one that comes first."""
+        if entry in self._kept:
+            return
+        self._kept.add(entry)
         self.code_files.update(code.files)
         self.listings.update(code.listings)
         problem = self.namesakes.add(entry, code)

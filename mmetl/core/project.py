@@ -312,13 +312,16 @@ class Project:
             raise UsageError(f"parts of '{task}' are missing", help=f"mmetl run --select +{task}")
         return manifest, paths
 
-    def refuse_clashes(self) -> None:
+    def refuse_clashes(self, planned: Mapping[Path, Plan]) -> None:
         """Refuse two pipelines of the project that write one file, or into each other's output folders.
+
+        Args:
+            planned: the plans that are known already, by their files.
 
         Raises:
             ConfigError: naming both tasks of each clash.
         """
-        plans = [self.plan(p) for p in self.pipeline_files()]
+        plans = [planned.get(p) or self.plan(p) for p in self.pipeline_files()]
         writers = {name: writes for plan in plans for name, writes in writes_of(plan).items()}
         problems = [clash.problem() for clash in clashes(writers)]
         if problems:

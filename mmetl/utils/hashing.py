@@ -35,4 +35,9 @@ def canonical_json(value: Any) -> str:
 
 def fingerprint_json(domain: str, value: Any) -> str:
     """Return the XXH3-128 of a JSON value; `domain` keeps equal values of different meaning apart."""
-    return xxhash.xxh3_128_hexdigest(f"{domain}\0{canonical_json(value)}".encode())
+    return fingerprint_text(domain, canonical_json(value))
+
+
+def fingerprint_text(domain: str, text: str) -> str:
+    """Return the same of a JSON value that is a canonical text already."""
+    return xxhash.xxh3_128_hexdigest(f"{domain}\0{text}".encode())
