@@ -25,6 +25,7 @@ BUILT_IN = {
     "cross.lexical_graph": "mmetl.transforms.cross.lexical:LEXICAL",
     "cross.link_entities": "mmetl.transforms.cross.link:LINK",
     "cross.resolve_entities": "mmetl.transforms.cross.resolve:RESOLVE",
+    "cross.similarity_join": "mmetl.transforms.cross.join:JOIN",
     "cross.verbalize": "mmetl.transforms.cross.verbalize:VERBALIZE",
     "document.chunk": "mmetl.transforms.document.chunk:CHUNK",
     "document.clean": "mmetl.transforms.document.clean:CLEAN",

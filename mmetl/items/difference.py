@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from mmetl.cache.tables import read_part
 from mmetl.contracts.target import Difference
 from mmetl.contracts.transform import Table
-from mmetl.items.hashes import row_hashes
+from mmetl.items.hashes import DIGEST, row_digests
 from mmetl.items.same import differing
 
 ID = "_id"
@@ -21,8 +21,6 @@ FEW = 8
 
 GATHERED_ROWS = 65_536
 """Rows of several buckets that are compared at once: each call of Arrow has its price, however few the rows."""
-
-_HASH = pa.binary(16)
 
 
 class _Rows(NamedTuple):
@@ -101,7 +99,7 @@ def _rows(table: Table, columns: Sequence[str], wanted: Sequence[_Wanted], *, na
         if at is not None and found is None:
             rows = rows.take(at)
         if named:
-            ids = [digest.hex() for digest in _binary(rows.select(key)).to_pylist()]
+            ids = [digest.hex() for digest in row_digests(rows.select(key)).to_pylist()]
             rows = rows.add_column(0, ID, pa.array(ids, pa.string()))
         yield rows.combine_chunks()
 
@@ -163,7 +161,7 @@ def _left(
     if not kept:
         return
     whole = pa.concat_tables([rows for _, _, rows, _ in kept])
-    keys, others = _binary(whole.select(key)), _binary(whole.select(columns))
+    keys, others = row_digests(whole.select(key)), row_digests(whole.select(columns))
     start = 0
     for number, at, rows, are_few in kept:
         hashes = keys.slice(start, len(at)), others.slice(start, len(at))
@@ -171,10 +169,5 @@ def _left(
         start += len(at)
 
 
-def _binary(rows: pa.Table) -> pa.Array:
-    hashes = np.ascontiguousarray(row_hashes(rows).astype(">u8"))
-    return pa.Array.from_buffers(_HASH, len(hashes), [None, pa.py_buffer(hashes.tobytes())])
-
-
 def _joined(arrays: Sequence[pa.Array]) -> pa.Array:
-    return pa.concat_arrays(arrays) if arrays else pa.array([], _HASH)
+    return pa.concat_arrays(arrays) if arrays else pa.array([], DIGEST)

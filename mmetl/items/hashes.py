@@ -36,8 +36,13 @@ def row_hashes(rows: pa.Table) -> Hashes:
 
 def row_digests(rows: pa.Table) -> pa.Array:
     """Return the hash of each row as 16 bytes, in which Arrow can look rows up."""
-    hashes = np.ascontiguousarray(row_hashes(rows).astype(">u8"))
-    return pa.Array.from_buffers(DIGEST, len(hashes), [None, pa.py_buffer(hashes.tobytes())])
+    return digests(row_hashes(rows))
+
+
+def digests(hashes: Hashes) -> pa.Array:
+    """Return hashes as 16 bytes each."""
+    packed = np.ascontiguousarray(hashes.astype(">u8"))
+    return pa.Array.from_buffers(DIGEST, len(packed), [None, pa.py_buffer(packed.tobytes())])
 
 
 def _framed(values: Iterable[Any]) -> Iterator[Any]:

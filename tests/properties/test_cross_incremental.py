@@ -1,4 +1,4 @@
-"""What mentions mean, and which records are one, after any edits and kills: as from scratch, all rows and all bytes."""
+"""What mentions mean, which records are one, and which rows are alike, after any edits and kills: as from scratch, all rows and all bytes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,20 @@ tasks:
       threshold: {threshold}
       ignore_case: {case}
       largest_block: {largest}
+  alike:
+    transform: cross.similarity_join
+    inputs: [mentions, texts]
+    params: {{column: text, other_column: name, measure: {measure}, threshold: {threshold}, ignore_case: {case}, k: {most}}}
+  vectors: {{transform: tabular.sql, key: [id], params: {{sql: "select id, [id % 7, born - 1900, coalesce(length(name), 0) % 5]::float[3] as v from texts"}}}}
+  near: {{transform: cross.similarity_join, inputs: [vectors], params: {{column: v, measure: euclidean, threshold: {threshold}}}}}
 """
 PARAMS = {
     "threshold": ["0.9", "0.8", "0.95"],
     "case": ["true", "false"],
     "block": ["words", "prefix", "exact"],
     "largest": ["300", "5"],
+    "measure": ["edit", "jaccard"],
+    "most": ["2", "1"],
 }
 FIRST, LAST = (
     ["Ada", "Anna", "ANNA", "Bob", "Rob", "Mary"],
@@ -135,4 +143,4 @@ def test_any_edits_and_kills_of_names(steps: list[list[Any]]) -> None:
             done = project.fast("run", "--json", *allowed)
             assert done.code == 0, done.err + done.out
             assert set(project.run().values()) == {"fresh"}
-        compare_with_scratch(project, Project(Path(folder) / "b"), ("linked", "persons"))
+        compare_with_scratch(project, Project(Path(folder) / "b"), ("linked", "persons", "alike", "near"))

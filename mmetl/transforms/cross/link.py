@@ -77,9 +77,9 @@ class LinkEntities(ItemTransform):
         (other,) = others.values()
         if not other.manifest.key:
             raise TaskError(f"'{other.task}' has no key", help="links name rows by their key: set `key:`")
-        _check_texts(table, (params.text,), lists=False)
-        _check_texts(other, (params.name,), lists=False)
-        _check_texts(other, params.aliases, lists=True)
+        check_texts(table, (params.text,))
+        check_texts(other, (params.name,))
+        check_texts(other, params.aliases, lists=True)
         refuse_unknown(table, params.same)
         refuse_unknown(other, params.same.values())
         kinds = {c.name: c.type for c in other.manifest.columns}
@@ -115,7 +115,14 @@ class LinkEntities(ItemTransform):
         return linked
 
 
-def _check_texts(table: Table, columns: Sequence[str], *, lists: bool) -> None:
+def check_texts(table: Table, columns: Sequence[str], *, lists: bool = False) -> None:
+    """Raise TaskError for columns that are not there, or hold no texts.
+
+    Args:
+        table: which has them.
+        columns: their names.
+        lists: whether they may hold lists of texts.
+    """
     refuse_unknown(table, columns)
     fits = {"string", *(["list<element: string>", "list<element: string not null>"] if lists else [])}
     for column in table.manifest.columns:

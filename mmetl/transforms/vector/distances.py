@@ -62,6 +62,26 @@ def estimated(a: Wide, b: Wide) -> tuple[Wide, Wide]:
     return of_a + of_b - 2 * (a @ b.T), error
 
 
+def within(a: Wide, b: Wide, limit: float) -> tuple[Places, Places, Wide]:
+    """Return (row of a, row of b, square of the distance) of the pairs whose square is `limit` at most, in this order."""
+    about, error = estimated(a, b)
+    rows, others = np.nonzero(about <= limit + error)
+    squares = measured(a, b, rows, others)
+    near = squares <= limit
+    return rows[near], others[near], squares[near]
+
+
+def products_from(a: Wide, b: Wide, least: float) -> tuple[Places, Places, Wide]:
+    """Return (row of a, row of b, product) of the pairs whose inner product is `least` or more, in this order."""
+    lengths = np.sqrt(np.square(a).sum(axis=1, keepdims=True)), np.sqrt(np.square(b).sum(axis=1))
+    error = _ERROR * (a.shape[1] + 8) * lengths[0] * lengths[1]
+    rows, others = np.nonzero(a @ b.T >= least - error)
+    found = [(a[rows[p]] * b[others[p]]).sum(axis=1) for p in _pieces(len(rows))]
+    products = np.concatenate(found) if found else np.zeros(0)
+    high = products >= least
+    return rows[high], others[high], products[high]
+
+
 def measured(a: Wide, b: Wide, rows: Places, others: Places) -> Wide:
     """Return the square of the distance of each pair (row of a, row of b), which depends on these two alone."""
     found = [np.square(a[rows[p]] - b[others[p]]).sum(axis=1) for p in _pieces(len(rows))]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmetl.transforms.vector.distances import BLOCK, ROWS, Places, Wide, estimated, grouped, measured, widened
+from mmetl.transforms.vector.distances import BLOCK, ROWS, Places, Wide, grouped, widened, within
 from mmetl.transforms.vector.numbers import Vectors
 
 
@@ -61,8 +61,4 @@ def _of_different(vectors: Vectors, limit: float) -> tuple[Places, Wide]:
 
 def _near(rows: Wide, others: Wide, limit: float) -> Iterator[tuple[int, int, float]]:
     """Yield (row, other, square of the distance) of pairs that are near, ordered by row, then other."""
-    about, error = estimated(rows, others)
-    row, other = np.nonzero(about <= limit + error)
-    squares = measured(rows, others, row, other)
-    near = squares <= limit
-    return zip(row[near].tolist(), other[near].tolist(), squares[near].tolist(), strict=True)
+    return zip(*(found.tolist() for found in within(rows, others, limit)), strict=True)
