@@ -36,12 +36,12 @@ def cypher(
     Raises:
         UsageError: for another task, a database that is not as the last run left it, and a query that is wrong or would change the
             graph, with the place in it.
-        MissingError: if the extra `graph` is not installed.
+        MissingError: if the engine is not installed.
     """
-    require("graph", "pyarrow")
+    require("tabular", "pyarrow")
     from mmetl.engines.cypher_text import check_parameters, read_query, where_of
     from mmetl.transforms.graph.cypher import refuse_stale
-    from mmetl.transforms.graph.load import LoadParams, open_graph
+    from mmetl.transforms.graph.load import LoadParams, find_graph
 
     details = project.details(plan, plan.tasks)
     if details[task].transform != LOAD:
@@ -53,9 +53,10 @@ def cypher(
     manifest, _ = project.artifact(plan, task)
     params = LoadParams.model_validate(resolve_secrets(details[task].params, project.env))
     given = dict(parameters or {})
-    store = open_graph(params, project.root, threads=os.cpu_count() or 1)
     with contextlib.ExitStack() as stack:
         try:
+            owner, threads = f"{plan.pipeline}:{task}", os.cpu_count() or 1
+            store = find_graph(params, project.root, owner, lambda n: project.stores.resolved(n)[0], threads=threads)
             found = read_query(query)
             check_parameters(found, given, mend="--param {0}=VALUE, or in Python parameters={{'{0}': ...}}")
             refuse_stale(store, Table(task, manifest, ()))

@@ -10,7 +10,7 @@ from typing import Any
 from mmetl.api.cypher import cypher
 from mmetl.api.diff import Change, Difference, diff
 from mmetl.api.query import query
-from mmetl.cli.output import JSON_SCHEMA_VERSION, count, say, say_json
+from mmetl.cli.output import JSON_SCHEMA_VERSION, count, say, say_json, talk
 from mmetl.cli.rows import cell, print_csv, print_json, print_table
 from mmetl.core.find import find_task
 from mmetl.core.project import Project
@@ -38,6 +38,8 @@ def run_cypher(
     plan, name = find_task(project, task)
     with cypher(project, plan, name, asked, _parameters(params)) as answer:
         _print(list(answer.names), answer.rows(), limit, as_json=as_json, as_csv=as_csv)
+        for warning in answer.warnings():
+            talk(f"warning: {warning}")
     return ExitCode.DONE
 
 

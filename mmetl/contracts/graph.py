@@ -59,7 +59,7 @@ class Answer(Protocol):
 
     @property
     def entities(self) -> Sequence[str]:
-        """Those of them that hold nodes, edges or paths, and no values."""
+        """Those of them that hold nodes, edges or paths, and no values; of some engines when the rows were read."""
         ...
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -67,7 +67,15 @@ class Answer(Protocol):
         ...
 
     def table(self) -> Any:
-        """Return the rows as a pyarrow Table; nodes, edges and paths are JSON texts in it."""
+        """Return the rows as a pyarrow Table; nodes, edges and paths are plain data in it."""
+        ...
+
+    def stream(self, scratch: Path) -> AbstractContextManager[Any]:
+        """Give the rows as a pyarrow RecordBatchReader, which holds few of them at a time; the others may lie in `scratch`."""
+        ...
+
+    def warnings(self) -> Sequence[str]:
+        """Return what the database says of the query, when its rows were read: names that are nowhere in it."""
         ...
 
 

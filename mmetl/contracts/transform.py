@@ -224,6 +224,7 @@ class Job:
         log: the task's log file, line-buffered text.
         connection: of the store of others that the task declares, secrets resolved; empty without one.
         made_by: alias of an input -> the transform of the task that made it, and its params, secrets resolved; None in a test.
+        connect: name of a connection of the project -> what it says, secrets resolved; None in a test.
         threads: how many threads the engine may use (at least 1).
         memory_limit: how much memory the engine may use before it spills, such as `2000000000B`.
         observed: the source files of all declared paths and globs, one after the other, as observed before the task.
@@ -261,6 +262,7 @@ class Job:
     meter: Meter | None = None
     progress: Callable[[int, int, Mapping[str, float]], None] = lambda _done, _todo, _counts: None
     made_by: Callable[[str], tuple[str, Mapping[str, Any]]] | None = None
+    connect: Callable[[str], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)

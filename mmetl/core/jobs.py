@@ -115,7 +115,7 @@ class Jobs:
         if detail.templated:
             log.secrets = secret_values(params, self.project.env)
             params = resolve_secrets(params, self.project.env)
-        connection = self._connection(node, log) if node.outside else {}
+        connection = self._connection(log, Place.of(node.outside).connection) if node.outside else {}
         full = facts.files.full
         return Job(
             name=f"{plan.pipeline}:{node.name}",
@@ -132,6 +132,7 @@ class Jobs:
             log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
             connection=connection,
             made_by=partial(self._made_by, plan, detail, log),
+            connect=partial(self._connection, log),
             threads=self.threads,
             memory_limit=self.memory_limit,
             previous=self._previous(node, facts),
@@ -153,9 +154,9 @@ class Jobs:
         log.secrets = tuple(sorted(known, key=len, reverse=True))
         return other.transform, resolve_secrets(other.params, self.project.env)
 
-    def _connection(self, node: TaskNode, log: TaskLog) -> Mapping[str, Any]:
-        """Return the connection of a task's own store of others, secrets resolved; from then on its log hides them."""
-        connection, secrets = self.project.stores.resolved(Place.of(node.outside).connection)
+    def _connection(self, log: TaskLog, name: str) -> Mapping[str, Any]:
+        """Return a connection, secrets resolved; from then on the log of a task hides them."""
+        connection, secrets = self.project.stores.resolved(name)
         log.secrets = tuple(sorted({*log.secrets, *secrets}, key=len, reverse=True))
         return connection
 

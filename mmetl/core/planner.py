@@ -84,7 +84,7 @@ class Planner:
         nodes, details, recipes = {}, {}, {}
         for name in order:
             draft = drafts[name]
-            recipe = canonical_json(self._recipe(name, draft))
+            recipe = canonical_json(self._recipe(name, draft, drafts))
             recipes[fingerprint := fingerprint_recipe(recipe)] = recipe
             nodes[name] = draft.node(name, fingerprint)
             details[name] = self._detail(draft, drafts, templated="{secret:" in recipe)
@@ -340,7 +340,7 @@ class Planner:
 
     # --- recipes
 
-    def _recipe(self, name: str, draft: Draft) -> dict[str, Any]:
+    def _recipe(self, name: str, draft: Draft, drafts: Mapping[str, Draft]) -> dict[str, Any]:
         params = {**draft.params_json, **draft.declared.recipe}
         recipe: dict[str, Any] = {"transform": draft.spec.transform, "params": params}
         if draft.transform.version is not None:
@@ -351,8 +351,8 @@ class Planner:
             recipe["materialize"] = draft.spec.materialize
         if draft.spec.expect:
             recipe["expect"] = [check.as_json() for check in draft.spec.expect]
-        if draft.connection:
-            recipe["connection"] = draft.connection
+        where = {"engine": _pushed_to(draft, drafts), "connection": draft.connection}
+        recipe |= {part: value for part, value in where.items() if value}
         if draft.declared.named_inputs and draft.inputs:
             recipe["inputs"] = list(draft.inputs)
         if draft.families:
@@ -370,8 +370,7 @@ class Planner:
 
     def _detail(self, draft: Draft, drafts: Mapping[str, Draft], *, templated: bool) -> TaskDetail:
         spec, params = draft.spec, draft.params_json
-        pushed = getattr(draft.transform, "query_engine", None)
-        below = {alias: drafts[task].params_json for alias, task in draft.inputs.items() if task in drafts}
+        pushed = _pushed_to(draft, drafts)
         return TaskDetail(
             transform=spec.transform,
             params=params,
@@ -381,7 +380,7 @@ class Planner:
             functions=(*draft.declared.functions, *(c.entry for c in spec.expect if c.entry)),
             imports=tuple(self.pipeline.imports),
             key=spec.key,
-            notes=(*draft.declared.notes, *([f"runs in {pushed(below)}"] if pushed else [])),
+            notes=(*draft.declared.notes, *([f"runs in {pushed}"] if pushed else [])),
             promise=draft.declared.promise,
             cache=spec.cache,
             retries=spec.retries,
@@ -494,3 +493,12 @@ class Planner:
 
     def _relative(self, file: Path) -> str:
         return file.relative_to(self.root).as_posix() if file.is_relative_to(self.root) else str(file)
+
+
+def _pushed_to(draft: Draft, drafts: Mapping[str, Draft]) -> str:
+    """Return the engine that a task's query runs in, by the params of the tasks that it reads; empty for all other tasks."""
+    query_engine = getattr(draft.transform, "query_engine", None)
+    if query_engine is None:
+        return ""
+    found: str = query_engine({a: drafts[task].params_json for a, task in draft.inputs.items() if task in drafts})
+    return found

@@ -49,6 +49,9 @@ VOLATILE = frozenset(
 CLOCKS = frozenset({"date", "datetime", "localdatetime", "time", "localtime", "timestamp"})
 """Functions that tell the time when they are called without arguments."""
 
+_TICKS = frozenset({".transaction(", ".statement(", ".realtime("})
+_MEND = "pass it as a parameter, or set `volatile: true`"
+
 INTERNAL = frozenset({"id", "elementid", "internal_id"})
 """Functions that say where a database keeps something: another one says something else."""
 
@@ -153,8 +156,10 @@ def refuse_changing(text: str, param: str = "query") -> None:
     for n, token in enumerate(tokens):
         called = token.kind == "word" and _text(tokens, n + 1) == "(" and _text(tokens, n - 1) != "."
         name = token.text.lower()
-        if called and (name in VOLATILE or (name in CLOCKS and _text(tokens, n + 2) == ")")):
-            what, mend = f"{name}() gives another value each time", "pass it as a parameter, or set `volatile: true`"
+        if name in CLOCKS and "".join(_text(tokens, n + k) for k in (1, 2, 3)).lower() in _TICKS:
+            what, mend = f"{name}{_text(tokens, n + 1)}{_text(tokens, n + 2)}() tells the time", _MEND
+        elif called and (name in VOLATILE or (name in CLOCKS and _text(tokens, n + 2) == ")")):
+            what, mend = f"{name}() gives another value each time", _MEND
         elif called and name in INTERNAL:
             what, mend = f"{name}() is where the database happens to keep it", "return `_key` and `label(n)` instead"
         elif token.upper in {"LIMIT", "SKIP"} and _is_clause(tokens, n) and not ordered:
@@ -204,6 +209,8 @@ def _refuse_others(tokens: Sequence[Token], *, writes: bool, param: str) -> None
             mend = f"did you mean {close}?" if close else f"it begins with one of {', '.join(BEGINS)}"
         elif _is_clause(tokens, n) and token.upper in OUTSIDE:
             what, mend = f"{token.upper} is not for the graph", "a query reads the graph, and nothing else"
+        elif token.upper == "CALL" and _text(tokens, n + 1).lower() == "dbms":
+            what, mend = "procedures of `dbms` are about the server", "a query reads the graph, and nothing else"
         elif token.upper == "CALL" and _text(tokens, n + 2) == "=":
             what, mend = "settings cannot be changed here", "a query reads the graph, and nothing else"
         elif not writes and _is_clause(tokens, n) and token.upper in WRITES:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mmetl.cache.fingerprints import MISSING
 from mmetl.contracts.artifact import Fingerprint
@@ -59,13 +59,19 @@ class Stamp(NamedTuple):
 
 @contextlib.contextmanager
 def session(
-    connection: Mapping[str, Any], *, on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None
+    connection: Mapping[str, Any],
+    *,
+    on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None,
+    reads: bool = False,
+    notes: Literal["OFF", "WARNING"] = "OFF",
 ) -> Iterator[Any]:
     """Open a session of the driver with a server that has let us in.
 
     Args:
         connection: to the server.
         on_cancel: registers what ends it, whatever it waits for: the server then takes back what is under way.
+        reads: whether the server is to refuse what changes anything.
+        notes: from which severity on the server says what it thinks of a query.
 
     Raises:
         MissingError: if the driver is not installed.
@@ -84,11 +90,14 @@ def session(
                 auth=(connection["user"], password) if password else None,
                 connection_timeout=CONNECT_S,
                 connection_acquisition_timeout=CONNECT_S,
-                notifications_min_severity="OFF",
                 telemetry_disabled=True,
                 user_agent="mmetl",
             ) as driver,
-            driver.session(database=database) as opened,
+            driver.session(
+                database=database,
+                default_access_mode=neo4j.READ_ACCESS if reads else neo4j.WRITE_ACCESS,
+                notifications_min_severity=notes,
+            ) as opened,
         ):
 
             def stop() -> None:
@@ -110,7 +119,7 @@ def session(
 
 def _told(error: Exception, connection: Mapping[str, Any]) -> MmetlError:
     """Return what to say of an error of the driver."""
-    from neo4j.exceptions import AuthError, DriverError, Neo4jError
+    from neo4j.exceptions import AuthError, BrokenRecordError, DriverError, Neo4jError
 
     name = connection["name"]
     said = " ".join(str(getattr(error, "message", None) or error).split())[:LONGEST]
@@ -120,6 +129,8 @@ def _told(error: Exception, connection: Mapping[str, Any]) -> MmetlError:
     if isinstance(error, Neo4jError):
         wrong = _CODES.get(error.code or "", "refused")
         return TaskError(f"Neo4j '{name}' {wrong}: {said}")
+    if isinstance(error, BrokenRecordError):
+        return TaskError(f"'{name}' gave a row that cannot be read: {said}", help="return toString(...) of its values")
     if isinstance(error, (DriverError, OSError)):
         return TaskError(
             f"'{name}' cannot be reached at {connection['uri']}: {said}", help="is the server running there?"

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmetl.contracts.target import Applied, Difference
 from mmetl.engines.cypher import Ends
 from mmetl.engines.graph_groups import Group, Groups, grouped, refuse_dangling
 from mmetl.engines.neo4j import Stamp, count, read_stamp, session
+from mmetl.engines.neo4j_answers import Neo4jAnswer, explain, is_about_query
 from mmetl.engines.neo4j_rows import Row, as_rows, batches, key_rows, property_rows, refuse_types
 from mmetl.engines.neo4j_text import (
     BEGIN,
@@ -104,6 +106,21 @@ class Neo4jGraph:
         """See `Target`."""
         with self._session() as opened:
             self._write(opened, self._left(opened, {}), None)
+
+    @contextmanager
+    def ask(self, query: str, parameters: Mapping[str, Any], *, scratch: Path | None = None) -> Iterator[Neo4jAnswer]:
+        """See `GraphStore`. What a query changes is there for the query itself; then the transaction is taken back."""
+        from neo4j.exceptions import ClientError
+
+        with session(self._connection, on_cancel=self._on_cancel, reads=scratch is None, notes="WARNING") as opened:
+            transaction = opened.begin_transaction()
+            try:
+                yield Neo4jAnswer(transaction.run(query, dict(parameters)))
+            except ClientError as error:  # also for a row that cannot be computed
+                if self._stopped.is_set() or not is_about_query(error):
+                    raise
+                raise explain(error, query) from error
+            transaction.close()
 
     # --- what is to be done
 

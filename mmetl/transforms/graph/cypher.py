@@ -13,7 +13,7 @@ from mmetl.engines.cypher_text import check_parameters, read_query, refuse_chang
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, QueryError, TaskError
 from mmetl.items.frugal import frugal
-from mmetl.transforms.graph.load import LOAD, LoadParams, open_graph, refuse_others
+from mmetl.transforms.graph.load import LOAD, LoadParams, find_graph, open_graph, refuse_others
 
 if TYPE_CHECKING:
     from mmetl.contracts.graph import Answer, GraphStore
@@ -34,7 +34,7 @@ class CypherParams(BaseModel):
     )
     writes: bool = Field(
         default=False,
-        description="allow clauses that change the graph; ladybug: they change a copy, for this query only",
+        description="allow clauses that change the graph, for this query only: a copy (ladybug), or in a transaction that is taken back (neo4j)",
     )
     volatile: bool = Field(
         default=False,
@@ -77,7 +77,7 @@ class Cypher:
     def run(self, job: Job) -> Made:
         """Run the query and keep its rows. Raises TaskError if the graph is not where its task left it."""
         frugal()
-        require("graph", "pyarrow", "duckdb")
+        require("tabular", "pyarrow", "duckdb")
         params: CypherParams = job.params
         found = read_query(params.query, writes=params.writes)
         table = _graph(job)
@@ -86,7 +86,7 @@ class Cypher:
         while True:
             try:
                 with store.ask(found.break_ties(unfit), params.parameters, scratch=scratch) as answer:
-                    return _kept(job, answer, ordered=found.ordered)
+                    return _kept(job, answer, store.engine, ordered=found.ordered)
             except QueryError as error:
                 refused = _UNFIT.search(error.what)
                 if refused and refused[1] in found.ties and refused[1] not in unfit:
@@ -106,12 +106,11 @@ def _graph(job: Job) -> Table:
 
 def _store(job: Job, table: Table) -> GraphStore:
     """Return the database that the input is kept in; in a test, which has rows and no database, one of its own."""
-    limits = {"threads": job.threads, "on_cancel": job.on_cancel}
-    if job.made_by is None:
+    if job.made_by is None or job.connect is None:
         from mmetl.contracts.target import Applied
         from mmetl.items.difference import difference
 
-        store = open_graph(LoadParams(path="graph"), job.scratch, **limits)
+        store = open_graph(LoadParams(path="graph"), job.scratch, threads=job.threads, on_cancel=job.on_cancel)
         store.apply(difference(None, table, [c.name for c in table.manifest.columns], named=False), Applied("", ""))
         return store
     transform, params = job.made_by(next(iter(job.inputs)))
@@ -119,7 +118,9 @@ def _store(job: Job, table: Table) -> GraphStore:
         raise TaskError(
             f"'{table.task}' is in no database", help="name a task with graph.load, which loads it into one"
         )
-    store = open_graph(LoadParams.model_validate(params), job.root, **limits)
+    owner = f"{job.name.partition(':')[0]}:{table.task}"
+    said = LoadParams.model_validate(params)
+    store = find_graph(said, job.root, owner, job.connect, on_cancel=job.on_cancel, threads=job.threads)
     refuse_stale(store, table)
     return store
 
@@ -133,21 +134,30 @@ def refuse_stale(store: GraphStore, table: Table) -> None:
         raise TaskError(f"the graph of '{table.task}' is not as its last run left it", help="mmetl run")
 
 
-def _kept(job: Job, answer: Answer, *, ordered: bool) -> Made:
-    if answer.entities:
-        name = answer.entities[0]
-        raise TaskError(
-            f"the column '{name}' holds nodes, edges or paths, which are no values of a table",
-            help=f"return what is needed of them: {name}._key, label({name}), {name}.property",
-        )
+def _kept(job: Job, answer: Answer, engine: str, *, ordered: bool) -> Made:
+    _refuse_entities(answer, engine)
     from mmetl.engines.duckdb import session
     from mmetl.transforms.tabular.results import buckets_of, check_names, store_query
 
-    rows = answer.table()
-    check_names(rows.column_names)
-    with session(job.scratch, threads=job.threads, memory_limit=job.memory_limit, on_cancel=job.on_cancel) as db:
+    check_names(answer.names)
+    with (
+        answer.stream(job.scratch) as rows,
+        session(job.scratch, threads=job.threads, memory_limit=job.memory_limit, on_cancel=job.on_cancel) as db,
+    ):
+        _refuse_entities(answer, engine)
+        for warning in answer.warnings():
+            job.log.write(f"{warning}\n")
         db.register(ROWS, rows)
-        return store_query(job, db, f"from {ROWS}", rows.column_names, ordered=ordered, buckets=buckets_of(job))
+        return store_query(job, db, f"from {ROWS}", rows.schema.names, ordered=ordered, buckets=buckets_of(job))
+
+
+def _refuse_entities(answer: Answer, engine: str) -> None:
+    if answer.entities:
+        name, label = answer.entities[0], "labels" if engine == "neo4j" else "label"
+        raise TaskError(
+            f"the column '{name}' holds nodes, edges or paths, which are no values of a table",
+            help=f"return what is needed of them: {name}._key, {label}({name}), {name}.property",
+        )
 
 
 CYPHER = Cypher()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,15 +49,37 @@ def open_graph(params: LoadParams, root: Path, **limits: Any) -> GraphStore:
         params: of the task.
         root: the project's folder.
         limits: threads, memory, on_cancel and declared, as in `LadybugGraph`.
-
-    Raises:
-        TaskError: for a task whose graph is kept by a server.
     """
-    if params.target == "neo4j":
-        raise TaskError("queries do not run in Neo4j", help="load the graph into a target `ladybug`, too, and ask that")
     from mmetl.engines.ladybug import LadybugGraph
 
     return LadybugGraph(root / params.path, **limits)
+
+
+def find_graph(
+    params: LoadParams,
+    root: Path,
+    owner: str,
+    connect: Callable[[str], Mapping[str, Any]],
+    *,
+    on_cancel: Callable[[Callable[[], None]], None] = lambda _stop: None,
+    threads: int = 1,
+) -> GraphStore:
+    """Return the database that a task has loaded its graph into, to ask it.
+
+    Args:
+        params: of the task.
+        root: the project's folder.
+        owner: the task, `pipeline:task`.
+        connect: returns a connection by its name, secrets resolved.
+        on_cancel: registers what interrupts a query.
+        threads: how many an embedded engine may use.
+    """
+    if params.target == "ladybug":
+        return open_graph(params, root, threads=threads, on_cancel=on_cancel)
+    require("neo4j", "neo4j")
+    from mmetl.engines.neo4j_graph import Neo4jGraph
+
+    return Neo4jGraph(connect(params.connection), owner, on_cancel=on_cancel)
 
 
 def refuse_others(table: Table, *, given: bool = False) -> None:
