@@ -86,9 +86,10 @@ class Committer:
         self._files, self._trees = files, trees
         self._beat = beat
         self._pending: list[Commit] = []
-        self._begun: dict[str, None] = {}
+        self._begun: dict[str, None] = {}  # used as a set, and without the lock
+        self._idle = False
         self._durable: _Group | None = None
-        self._wake = threading.Condition()  # guards the four above
+        self._wake = threading.Condition()  # guards what is pending and what is durable
         self._taken = threading.Event()
         self._syncing = threading.Lock()  # held from closing a group until it is durable: groups keep their order
         self._closing = False
@@ -98,9 +99,10 @@ class Committer:
 
     def begin(self, pipeline: str, task: str) -> None:
         """Note that a task begins; it is written if the task is still at work when the next group is, in a moment."""
-        with self._wake:
-            self._begun[f"{pipeline}:{task}"] = None
-            self._wake.notify()
+        self._begun[f"{pipeline}:{task}"] = None
+        if self._idle:  # set before the thread looks for work the last time: it misses none
+            with self._wake:
+                self._wake.notify()
 
     def submit(self, commit: Commit) -> None:
         """Hand over a finished task, and write the group before it if that is durable. Raises what a group failed with."""
@@ -109,7 +111,7 @@ class Committer:
         with self._wake:
             self._pending.append(commit)
             self._begun.pop(f"{commit.pipeline}:{commit.task}", None)
-            if len(self._pending) == 1:
+            if self._idle:
                 self._wake.notify()
         if self._durable is not None:
             self._write_durable()
@@ -131,8 +133,10 @@ class Committer:
         try:
             while not self._closing:
                 with self._wake:
+                    self._idle = True
                     if not (self._pending or self._begun):
                         self._wake.wait(BEAT_S)
+                    self._idle = False
                     waiting = bool(self._pending or self._begun)
                 if waiting and not self._closing:
                     time.sleep(GROUP_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TextIO, TypeVar, runtime_checkable
 
@@ -220,7 +221,7 @@ class Job:
         functions: `module:qualname` -> the imported project function.
         parts: where parts go.
         root: the project's folder.
-        scratch: an empty folder for spill files; removed after the task.
+        scratch_folder: where `scratch` is: an empty folder for spill files, removed after the task.
         log: the task's log file, line-buffered text.
         connection: of the store of others that the task declares, secrets resolved; empty without one.
         made_by: alias of an input -> the transform of the task that made it, and its params, secrets resolved; None in a test.
@@ -245,7 +246,7 @@ class Job:
     functions: Mapping[str, Callable[..., Any]]
     parts: Parts
     root: Path
-    scratch: Path
+    scratch_folder: str
     log: TextIO
     connection: Mapping[str, Any] = field(default_factory=dict)
     threads: int = 1
@@ -263,6 +264,11 @@ class Job:
     progress: Callable[[int, int, Mapping[str, float]], None] = lambda _done, _todo, _counts: None
     made_by: Callable[[str], tuple[str, Mapping[str, Any]]] | None = None
     connect: Callable[[str], Mapping[str, Any]] | None = None
+
+    @cached_property
+    def scratch(self) -> Path:
+        """The folder for spill files; it need not be there yet."""
+        return Path(self.scratch_folder)
 
 
 @dataclass(frozen=True)

@@ -339,17 +339,18 @@ class Executor:
                 self.parts.mend_mode(part)
         return Done("restored", manifest, digest, inputs, quarantine=quarantine, items=items, watermark=watermark)
 
-    def _make_room(self, node: TaskNode, facts: Facts, path: str) -> None:
-        """Keep a file that mmETL did not write, or that somebody changed since, before its place is written."""
+    def _make_room(self, node: TaskNode, facts: Facts, path: str) -> bool:
+        """Keep a file that mmETL did not write, or that somebody changed since; return whether its place was taken."""
         if not facts.files.has(path):
             self.parts.folder(os.path.dirname(path))
-            return
+            return False
         if os.path.isdir(facts.files.full(path)):
             raise TaskError(f"its output '{path}' is a folder", help="declare each file that the task writes")
         written = facts.lists(node.name).outputs.get(path)
         found = facts.files.again(path)
         if found not in (MISSING, written):
             self.parts.set_aside(path)
+        return True
 
     # --- compute
 
@@ -373,22 +374,21 @@ class Executor:
         job.earlier = ItemHistory(self.project, node, plan.pipeline, forced=full, retried="retried" in again)
         if detail.promise == "watermark" and not full:
             job.base = self.jobs.base(plan, node, facts)
-        for path in node.outputs:
-            self._make_room(node, facts, path)
+        there = [self._make_room(node, facts, path) for path in node.outputs]
         self.running[job.name] = cancellation
         try:
-            return self._attempt(transform, job, detail, node, cancellation)
+            return self._attempt(transform, job, detail, node, cancellation, clear=any(there))
         finally:
             self.running.pop(job.name, None)
-            if os.path.isdir(job.scratch):
-                shutil.rmtree(job.scratch, ignore_errors=True)
+            if "scratch" in vars(job):  # it was asked for
+                shutil.rmtree(job.scratch_folder, ignore_errors=True)
 
     def _attempt(
-        self, transform: Any, job: Job, detail: TaskDetail, node: TaskNode, cancellation: Cancellation
+        self, transform: Any, job: Job, detail: TaskDetail, node: TaskNode, cancellation: Cancellation, *, clear: bool
     ) -> Made | None:
         for n in range(detail.retries + 1):
-            # What a command left from an earlier run must not be taken for what it writes now.
-            self._clear(transform, node)
+            if clear or n:  # what a command left from an earlier run must not be taken for what it writes now
+                self._clear(transform, node)
             try:
                 with printing_to(job.log), deadline(detail.timeout_s, cancellation):
                     made: Made | None = transform.run(job)

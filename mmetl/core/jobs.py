@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from mmetl.cache.artifacts import PartStore
 from mmetl.cache.layout import SCRATCH
@@ -52,6 +52,23 @@ class _Sources(Mapping[str, Sequence[Path]]):
 
     def __len__(self) -> int:
         return len(self._declared)
+
+
+class _Outputs(Sequence[Path]):
+    """The output files; made when asked for, as the sources are."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+
+    @overload
+    def __getitem__(self, at: int) -> Path: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Path]: ...
+    def __getitem__(self, at: int | slice) -> Path | Sequence[Path]:
+        return Path(self._paths[at]) if isinstance(at, int) else _Outputs(self._paths[at])
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 class Jobs:
@@ -122,13 +139,13 @@ class Jobs:
             params=transform.params.model_validate(params),
             inputs=self._tables(facts, detail),
             sources=_Sources(facts, listed, detail.sources),
-            outputs=[Path(full(p)) for p in node.outputs],
+            outputs=_Outputs([full(p) for p in node.outputs]),
             key=tuple(detail.key),
             base=None,
             functions={f: self._function(f) for f in detail.functions},
             parts=self.parts,
             root=root,
-            scratch=Path(full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}")),
+            scratch_folder=full(f"{SCRATCH}/{self.run_id}-{plan.pipeline}.{node.name}"),
             log=log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
             connection=connection,
             made_by=partial(self._made_by, plan, detail, log),

@@ -41,7 +41,7 @@ class Outside:
     ) -> None:
         self._said, self._scratch = io.StringIO(), scratch
         nothing: Any = None
-        job = Job("", params, {}, {}, (), (), None, {}, nothing, root, scratch, self._said)
+        job = Job("", params, {}, {}, (), (), None, {}, nothing, root, str(scratch), self._said)
         given = {
             alias: read_table(Table(task, Manifest.from_json(body), tuple(map(Path, paths)))).read_all()
             for alias, (task, body, paths) in inputs.items()

@@ -238,7 +238,7 @@ class _Stage:
             functions=functions,
             parts=self.parts,
             root=self.bench.project.root,
-            scratch=self.scratch,
+            scratch_folder=str(self.scratch),
             log=self.log,  # type: ignore[arg-type]  # TextIOBase is what TextIO names, but not a subtype
             **options,
         )

@@ -77,7 +77,7 @@ class Bench:
         outputs = [self.root / o for o in declared.outputs]
         return Job(
             "p:me", params, inputs or {}, sources, outputs, tuple(key), base, functions or {},
-            self.parts, self.root, self.scratch, self.log, threads=threads,
+            self.parts, self.root, str(self.scratch), self.log, threads=threads,
         )  # fmt: skip
 
     def run(
