@@ -78,7 +78,7 @@ def query(project: Project, sql: str, text: str | None = None) -> Iterator[Rows]
     with contextlib.ExitStack() as stack:
         if project.store.exists():
             stack.enter_context(reading(project.store.folder))
-        scratch = Path(stack.enter_context(_scratch(project)))
+        scratch = Path(stack.enter_context(scratch_folder(project)))
         known = current(project)
         try:
             _refuse_others(sql, sql if text is None else text)
@@ -99,7 +99,7 @@ class _View(NamedTuple):
     input: Input
 
 
-def _scratch(project: Project) -> tempfile.TemporaryDirectory[str]:
+def scratch_folder(project: Project) -> tempfile.TemporaryDirectory[str]:
     """Return a folder for what does not fit into memory: the project's, which has the room, if it can be written."""
     folder = project.root / SCRATCH
     try:

@@ -13,6 +13,7 @@ from mmetl.core.find import find_task
 from mmetl.core.project import Project
 from mmetl.engines.packages import require
 from mmetl.errors import ExitCode
+from mmetl.utils.text import shown
 
 LINE = 110  # characters of a row that is shown
 _GONE = {"quarantined": "the row is set aside", "removed": "the row is no longer there; an earlier build had it"}
@@ -135,14 +136,14 @@ def _rows(step: Step, limit: int) -> Iterator[str]:
 
 
 def _row(row: Row) -> str:
-    shown = _values(row.key)
+    line = _values(row.key)
     rest = [f"{name}={cell(value)}" for name, value in row.values.items() if value is not None]
     for text in rest:
-        if len(shown) + len(text) > LINE:
+        if len(line) + len(text) > LINE:
             break
-        shown += f"{'  ' if shown else ''}{text}"
-    return shown
+        line += f"{'  ' if line else ''}{text}"
+    return line
 
 
 def _values(values: Mapping[str, Any]) -> str:
-    return "  ".join(f"{name}={value}" for name, value in values.items())
+    return "  ".join(f"{name}={shown(str(value))}" for name, value in values.items())

@@ -147,6 +147,7 @@ def _select(node: exp.Select, known: Mapping[str, Relation], outer: Resolver | N
         if str(join.kind or "").upper() == "ANTI":
             relation = block.sources.pop(alias)
             block.outside += _absent(relation)
+            block.loose |= set(block.sources)
             continue
         joined(block, join, alias)
     resolver = Resolver(block, outer)
@@ -163,7 +164,8 @@ def _select(node: exp.Select, known: Mapping[str, Relation], outer: Resolver | N
     block.multiplied = any(True for e in node.expressions for _ in e.find_all(exp.Unnest, exp.Explode))
     windows = any(True for e in node.expressions for _ in e.find_all(exp.Window))
     if windows:
-        block.outside += [Leaf(leaf.table, (), exact=False, whys=(WINDOW,)) for leaf in _outer_leaves(block)]
+        leaves = (leaf for relation in block.sources.values() for leaf in relation.leaves)
+        block.outside += [Leaf(leaf.table, (), exact=False, whys=(WINDOW,)) for leaf in leaves]
     elif node.args.get("qualify") or node.args.get("limit"):
         block.whys.append(CHOSEN)
     return block_leaves(block)
@@ -185,11 +187,6 @@ def _add(block: Block, node: Any, known: Mapping[str, Relation]) -> str:
         raise NotFollowedError(f"it is not known what '{alias}' is")
     block.sources[alias] = relation
     return alias
-
-
-def _outer_leaves(block: Block) -> Iterator[Leaf]:
-    for alias, relation in block.sources.items():
-        yield from relation.leaves if alias not in block.inner else ()
 
 
 def _absent(relation: Relation) -> list[Leaf]:

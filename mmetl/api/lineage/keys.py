@@ -24,6 +24,7 @@ from mmetl.utils.text import near, quote
 NEAREST = 3  # keys that are named where there is no such one
 EARLIER = 10  # builds that are searched for a row that is gone
 
+_QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 _NAMED = re.compile(r"([^\W\d][\w ]*)=(.*)", re.DOTALL)
 
 
@@ -32,7 +33,7 @@ class Located(NamedTuple):
 
     Attributes:
         state: what became of the row.
-        found: the row; of a removed one as it was.
+        found: the row; of a removed one as it was, of one that is set aside what is kept of it.
         aside: of one that is set aside: why.
         of: of a removed one, the build that has it.
     """
@@ -87,9 +88,10 @@ def locate(tables: Tables, reader: Reader, table: Readable, key: Key, asked: Seq
     """
     meant = _meant(key, table)
     found = reader.find(table, [_exactly(meant, table)], asked)
-    aside = _set_aside(tables, reader, table, meant) if not found.total else ()
-    if aside:
-        return Located("quarantined", found, aside)
+    if not found.total:
+        aside, told = _set_aside(tables, reader, table, meant, asked)
+        if told:
+            return Located("quarantined", aside, told)
     if not found.total:
         found = reader.find(table, [Wanted((), where=_begins(meant, table))], asked)
     if found.total == 1 or (found.total and not table.key):
@@ -198,18 +200,25 @@ def as_aside(rows: Sequence[Mapping[str, Any]], key: Sequence[str]) -> tuple[Asi
     )
 
 
-def _set_aside(tables: Tables, reader: Reader, table: Readable, meant: _Asked) -> tuple[Aside, ...]:
+def _set_aside(
+    tables: Tables, reader: Reader, table: Readable, meant: _Asked, asked: Sequence[str]
+) -> tuple[Found, tuple[Aside, ...]]:
+    """Look among the rows that are set aside; of a row evaluate what can be, with the columns that are kept of it."""
+    nothing: tuple[Found, tuple[Aside, ...]] = (Found(), ())
     aside = readable_aside(tables, table.task)
     if aside is None:
-        return ()
+        return nothing
     there = set(_columns(aside))
     key = tuple(k for k in table.key if k in there)
     if meant.columns and not set(meant.columns) <= there:
-        return ()
+        return nothing
     searched = replace(aside, key=key or tuple(meant.columns))
     if not searched.key:
-        return ()
-    return as_aside(reader.find(searched, [_exactly(meant, searched)]).shown, searched.key)
+        return nothing
+    lower = {c.lower() for c in there}
+    known = [e for e in asked if {n.lower() for n in _QUOTED.findall(e)} <= lower]
+    found = reader.find(searched, [_exactly(meant, searched)], known)
+    return found, as_aside(found.shown, searched.key)
 
 
 def _removed(tables: Tables, reader: Reader, table: Readable, meant: _Asked) -> Located:

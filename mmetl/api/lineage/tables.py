@@ -62,6 +62,28 @@ class Link(NamedTuple):
     trace: Trace
 
 
+class _Manifests(Mapping[str, Manifest]):
+    """Manifests by task, each read when it is first asked for: a large one takes longer to read than all that follows."""
+
+    def __init__(self, bodies: Mapping[str, str]) -> None:
+        self._bodies = bodies
+        self._read: dict[str, Manifest] = {}
+
+    def __getitem__(self, task: str) -> Manifest:
+        if task not in self._read:
+            self._read[task] = Manifest.from_json(self._bodies[task])
+        return self._read[task]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bodies)
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    def __contains__(self, task: object) -> bool:
+        return task in self._bodies
+
+
 class Tables:
     """The tables of a plan. Each thing is looked up once; nothing is read of parts.
 
@@ -85,14 +107,16 @@ class Tables:
     @cached_property
     def manifests(self) -> Mapping[str, Manifest]:
         """The current manifest of each task that has one."""
-        sql = "select t.task, m.body from tasks t join manifests m on m.fingerprint = t.manifest where t.pipeline = ?"
-        return {t: Manifest.from_json(b) for t, b in self.project.store.rows(sql, (self.plan.pipeline,))}
+        return _Manifests(self._bodies("manifest"))
 
     @cached_property
     def aside(self) -> Mapping[str, Manifest]:
         """The rows that each task has set aside."""
-        sql = "select t.task, m.body from tasks t join manifests m on m.fingerprint = t.quarantine where t.pipeline = ?"
-        return {t: Manifest.from_json(b) for t, b in self.project.store.rows(sql, (self.plan.pipeline,))}
+        return _Manifests(self._bodies("quarantine"))
+
+    def _bodies(self, column: str) -> dict[str, str]:
+        sql = f"select t.task, m.body from tasks t join manifests m on m.fingerprint = t.{column} where t.pipeline = ?"
+        return dict(self.project.store.rows(sql, (self.plan.pipeline,)))
 
     @cached_property
     def _facts(self) -> Facts:

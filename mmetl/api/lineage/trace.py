@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -17,10 +17,11 @@ from mmetl.api.lineage.keys import Located, as_aside, locate, readable_aside
 from mmetl.api.lineage.model import LIMIT, Aside, Grain, Key, Lineage, Row, Step
 from mmetl.api.lineage.rows import Found, Reader, Wanted
 from mmetl.api.lineage.tables import Link, Readable, Tables
-from mmetl.cache.layout import SCRATCH
+from mmetl.api.query import scratch_folder
 from mmetl.cache.lock import reading
 from mmetl.contracts.lineage import SOURCES, Trace
 from mmetl.contracts.plan import Plan
+from mmetl.core.dag import upstream
 from mmetl.core.listing import WORDS
 from mmetl.core.project import Project
 from mmetl.errors import TaskError, UsageError
@@ -39,20 +40,21 @@ def trace(project: Project, plan: Plan, task: str, key: Key, limit: int = LIMIT)
     Raises:
         UsageError: if the task has no rows that are kept, or none with this key.
     """
-    with reading(project.store.folder):
-        tables = Tables(project, plan)
-        reader = Reader(project.root / SCRATCH / f"why-{os.getpid()}", max(limit, 1))
-        table = tables.readable(task)
-        _refuse(tables, table)
-        walk = _Walk(tables, reader)
-        located = locate(tables, reader, table, key, walk.asked_of(task))
+    tables = Tables(project, plan)
+    table = tables.readable(task)
+    _refuse(tables, table)
+    with reading(project.store.folder), scratch_folder(project) as scratch:
+        reader = Reader(Path(scratch) / "spill", max(limit, 1))
+        walk = _Walk(tables, reader, limit)
+        located = locate(tables, reader, table, key, walk.asked_of(task, up=True, down=True))
         start = walk.step(table, _Reached(), located.found, located)
         above: list[Step] = []
         below: list[Step] = []
+        if located.state != "removed":
+            above = walk.up(task, located.found)
         if located.state == "current":
-            above, below = walk.up(task, located.found), walk.down(task, located.found)
-        elif located.state == "quarantined":
-            above = walk.up_from_aside(task, located)
+            below = walk.down(task, located.found)
+        (start,), above, below = walk.with_states([start], above, below)
         name = f"{plan.pipeline}:{task}"
         return Lineage(name, located.state, start, above, below, len(reader.read), len(reader.known))
 
@@ -97,10 +99,11 @@ class _Walk:
     Args:
         tables: the tables of the plan.
         reader: reads them.
+        limit: how many rows to show of each.
     """
 
-    def __init__(self, tables: Tables, reader: Reader) -> None:
-        self._tables, self._reader = tables, reader
+    def __init__(self, tables: Tables, reader: Reader, limit: int) -> None:
+        self._tables, self._reader, self._limit = tables, reader, limit
         self._history = History(tables.project, tables.plan)
 
     # --- the two ways
@@ -113,7 +116,7 @@ class _Walk:
         for name, sources in itertools.product(reversed(list(self._tables.plan.tasks)), (False, True)):
             there = reached.get((name, sources))
             if there is not None:
-                at = self._arrive(self._tables.readable(name, sources=sources), there, steps)
+                at = self._arrive(self._tables.readable(name, sources=sources), there, steps, down=False)
                 if at and not sources:
                     self._leave_up(name, at, reached)
         return steps
@@ -129,22 +132,15 @@ class _Walk:
                     self._reach(there, link.source, link, passed[link.source], down=True)
             if not there.by:
                 continue
-            at = self._arrive(self._tables.readable(name), there, steps)
+            at = self._arrive(self._tables.readable(name), there, steps, down=True)
             if at:
                 passed[name] = at
         return steps
 
-    def up_from_aside(self, task: str, located: Located) -> list[Step]:
-        """Return the steps from a row that is set aside to its sources."""
-        rows = [aside.key for aside in located.aside]
-        names = [f'"{c}"' for c in rows[0]] if rows else []
-        columns = {n: pa.array([row[c] for row in rows]) for n, c in zip(names, rows[0] if rows else (), strict=True)}
-        return self.up(task, Found(len(rows), pa.table(columns)))
-
-    def asked_of(self, task: str) -> list[str]:
-        """Return the expressions over the rows of a task that lead to those of others."""
-        above = (side for link in self._tables.links(task) for side, _ in link.trace.pairs)
-        users = self._tables.users(task)
+    def asked_of(self, task: str, *, up: bool, down: bool) -> list[str]:
+        """Return the expressions over the rows of a task that lead to those that they came from, and to those that came from them."""
+        above = (side for link in (self._tables.links(task) if up else ()) for side, _ in link.trace.pairs)
+        users = self._tables.users(task) if down else []
         below = (side for link in users for _, side in link.trace.pairs)
         where = (link.trace.where for link in users if link.trace.where)
         return list(dict.fromkeys((*above, *below, *where)))
@@ -192,12 +188,13 @@ class _Walk:
         if down and wanted is not None:
             there.aside.append((trace, wanted))
 
-    def _arrive(self, table: Readable, there: _Reached, steps: list[Step]) -> _Passed | None:
+    def _arrive(self, table: Readable, there: _Reached, steps: list[Step], *, down: bool) -> _Passed | None:
         """Add the step of a task; return what leads on from it, None for nothing."""
         found = Found()
+        asked = [] if table.kind == "sources" else self.asked_of(table.task, up=not down, down=down)
         if there.wanted and table.kind != "none":
             try:
-                found = self._reader.find(table, there.wanted, self._asked_here(table))
+                found = self._reader.find(table, there.wanted, asked)
             except (UsageError, TaskError) as error:
                 there.whole[error.what] = None
         if table.kind == "sources" and there.whole:
@@ -207,9 +204,6 @@ class _Walk:
         if found.total or there.whole or aside or there.expected:
             steps.append(self.step(table, there, found, aside=aside))
         return _Passed(found.values, bool(there.whole)) if found.total or there.whole else None
-
-    def _asked_here(self, table: Readable) -> list[str]:
-        return [] if table.kind == "sources" else self.asked_of(table.task)
 
     def _aside(self, table: Readable, there: _Reached) -> tuple[Aside, ...]:
         aside = readable_aside(self._tables, table.task) if there.aside else None
@@ -240,10 +234,12 @@ class _Walk:
         aside: Sequence[Aside] = (),
     ) -> Step:
         """Return what is told of a task."""
+        if located and located.aside:
+            found = Found()  # what is kept of a row that is set aside is told with the reason
         since = self._history.since(table.task, found.parts) if found.parts else [None] * len(found.shown)
         rows = [
             Row({k: row[k] for k in table.key}, {c: v for c, v in row.items() if c not in table.key}, at)
-            for row, at in zip(found.shown, since, strict=True)
+            for row, at in list(zip(found.shown, since, strict=True))[: self._limit]
         ]
         grain: Grain = "rows" if there.exact else "some"
         if there.whole:
@@ -264,7 +260,7 @@ class _Walk:
             total,
             rows,
             tuple(notes),
-            "" if table.kind == "sources" else self._states[table.task],
+            "",
             record[0] if record and table.kind != "sources" else None,
             record[1] if record and table.kind != "sources" else "",
             node.place if node.kept and table.kind != "sources" else "",
@@ -277,7 +273,11 @@ class _Walk:
         found = self._tables.project.store.rows(sql, (self._tables.plan.pipeline,))
         return {task: (built_ms, run_id) for task, built_ms, run_id in found}
 
-    @cached_property
-    def _states(self) -> Mapping[str, str]:
-        _, decisions = self._tables.project.decide(self._tables.plan)
-        return {name: WORDS[decision.freshness] for name, decision in decisions.items()}
+    def with_states(self, *lists: Sequence[Step]) -> Iterator[list[Step]]:
+        """Yield steps with the states of their tasks."""
+        plan = self._tables.plan
+        needs = {n: (*node.tables, *node.after) for n, node in plan.tasks.items()}
+        wanted = upstream(needs, [s.task for steps in lists for s in steps])
+        _, decisions = self._tables.project.decide(plan, [n for n in plan.tasks if n in wanted])
+        for steps in lists:
+            yield [s if s.kind == "sources" else s._replace(state=WORDS[decisions[s.task].freshness]) for s in steps]

@@ -188,6 +188,32 @@ def test_a_row_that_is_set_aside_is_told_with_its_error(town: Project) -> None:
     assert "set aside: town=Oslo  name=cleo: it is bad" in town.fast("why", "people", "--key", "cleo").out
 
 
+def test_a_row_that_a_check_sets_aside_is_told(empty: Project) -> None:
+    """What it came from is followed, and the row above says what became of it."""
+    empty.write("rows.csv", "id,n\n1,5\n2,-1\n")
+    empty.tasks(
+        "  rows: {transform: tabular.read, key: [id], params: {path: rows.csv}}\n"
+        '  good:\n    transform: tabular.sql\n    key: [id]\n    params: {sql: "select id, n * 2 as twice from rows"}\n'
+        "    expect: [{range: {column: twice, min: 0}, max_fraction: 0.5, severity: quarantine}]\n"
+    )
+    assert empty.fast("run").code == 0
+    answer = why(empty, "good", "2")
+    assert answer["state"] == "quarantined"
+    assert "range(twice)" in answer["start"]["quarantined"][0]["error"]
+    assert steps(answer, "upstream")["rows"] == ("rows", [(2,)])
+    (good,) = why(empty, "rows", "2")["downstream"]
+    assert (good["total"], good["quarantined"][0]["key"]) == (0, {"id": 2})
+
+
+def test_a_file_is_followed_to_the_rows_in_it(town: Project) -> None:
+    """Of a folder cut by a column only its own; of one file all."""
+    cut = steps(why(town, "files", "out/towns/town=Rom/data.parquet"), "upstream")
+    assert cut["towns"] == ("rows", [("Rom",)])
+    assert cut["people"] == ("rows", [("Rom", "ann")])
+    whole = steps(why(town, "report", "out/list.csv"), "upstream")
+    assert whole["listed"] == ("rows", [("ann",), ("ann",), ("bob",), ("cleo",), ("dan",)])
+
+
 def test_it_is_cut_at_a_limit_and_counted(town: Project) -> None:
     shown = town.fast("why", "towns", "--key", "Ur", "--limit", "2").out
     assert "words: 5 rows, since run" in shown

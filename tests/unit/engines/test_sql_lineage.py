@@ -77,6 +77,10 @@ CASES = {
     ),
     "semi join": Case("select * from books semi join wrote on book = id", {"books": ROWS, "wrote": ROWS}),
     "anti join": Case("select * from books anti join wrote on book = id", {"books": ROWS, "wrote": WHOLE}),
+    "anti join, then group": Case(
+        "select genre, count(*) as n from books anti join wrote on book = id and share > 1 group by all",
+        {"books": SOME, "wrote": WHOLE},
+    ),
     "join, then group": Case(
         "select author, list(title order by title) as titles from books join wrote on book = id group by author",
         {"books": WHOLE, "wrote": SOME},
