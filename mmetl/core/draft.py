@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from mmetl.cache.listing import is_glob
-from mmetl.config.schema import TaskSpec
+from mmetl.config.schema import Pipeline, TaskSpec
 from mmetl.contracts.artifact import Fingerprint
-from mmetl.contracts.plan import TaskNode
+from mmetl.contracts.plan import TaskDetail, TaskNode
 from mmetl.contracts.transform import Declaration, Transform
 from mmetl.core.clashes import Writes
 
@@ -82,4 +83,52 @@ class Draft:
             self.declared.kept,
             self.outside,
             outside.probe_s if outside else 0.0,
+        )
+
+    def pushed_to(self, drafts: Mapping[str, Draft]) -> str:
+        """Return the engine that a task's query runs in, by the params of the tasks that it reads; empty for all other tasks."""
+        query_engine = getattr(self.transform, "query_engine", None)
+        if query_engine is None:
+            return ""
+        found: str = query_engine({a: drafts[task].params_json for a, task in self.inputs.items() if task in drafts})
+        return found
+
+    def values(self, pipeline: Pipeline, members: Iterable[str]) -> list[dict[str, Any]]:
+        """Return the values that the members of a family stand for."""
+        return [dict(pipeline.tasks[m].matrix) for m in members]
+
+    def detail(self, pipeline: Pipeline, drafts: Mapping[str, Draft], *, templated: bool) -> TaskDetail:
+        """Return what running the task needs.
+
+        Args:
+            pipeline: that it stands in.
+            drafts: all tasks.
+            templated: whether its params hold `${secret:NAME}`.
+        """
+        spec, pushed = self.spec, self.pushed_to(drafts)
+        return TaskDetail(
+            transform=spec.transform,
+            params=self.params_json,
+            inputs={alias: task for alias, task in self.inputs.items() if alias not in self.families},
+            families={a: list(zip(n, self.values(pipeline, n), strict=True)) for a, n in self.families.items()},
+            sources=self.sources,
+            functions=(*self.declared.functions, *(c.entry for c in spec.expect if c.entry)),
+            imports=tuple(pipeline.imports),
+            key=spec.key,
+            notes=(*self.declared.notes, *([f"runs in {pushed}"] if pushed else [])),
+            promise=self.declared.promise,
+            cache=spec.cache,
+            retries=spec.retries,
+            timeout_s=spec.timeout_s,
+            tags=spec.tags,
+            description=spec.description or "",
+            templated=templated,
+            whole=self.whole,
+            view=spec.materialize == "view",
+            pool=spec.pool or "",
+            pool_size=pipeline.pools.get(spec.pool or "", 0),
+            matrix=spec.matrix,
+            expect=[check.as_json() for check in spec.expect],
+            related=self.related,
+            counted=hasattr(self.transform, "estimate"),
         )

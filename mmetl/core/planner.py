@@ -18,7 +18,6 @@ from mmetl.config.matrix import families, family_of
 from mmetl.config.problems import problems_from_validation
 from mmetl.config.schema import TaskSpec
 from mmetl.config.secrets import looks_secret
-from mmetl.contracts.plan import TaskDetail
 from mmetl.contracts.transform import Outside, Scope, Transform
 from mmetl.core.calls import wrong_calls
 from mmetl.core.clashes import clashes, own_path
@@ -87,7 +86,7 @@ class Planner:
             recipe = canonical_json(self._recipe(name, draft, drafts))
             recipes[fingerprint := fingerprint_recipe(recipe)] = recipe
             nodes[name] = draft.node(name, fingerprint)
-            details[name] = self._detail(draft, drafts, templated="{secret:" in recipe)
+            details[name] = draft.detail(self.pipeline, drafts, templated="{secret:" in recipe)
         files = (*(self._relative(f) for f in (*self.loaded.files, *self._connection_files)), *sorted(self.code_files))
         self._refuse_own_files(drafts, OwnFiles(self.root, files))
         if self.problems:
@@ -351,12 +350,12 @@ class Planner:
             recipe["materialize"] = draft.spec.materialize
         if draft.spec.expect:
             recipe["expect"] = [check.as_json() for check in draft.spec.expect]
-        where = {"engine": _pushed_to(draft, drafts), "connection": draft.connection}
+        where = {"engine": draft.pushed_to(drafts), "connection": draft.connection}
         recipe |= {part: value for part, value in where.items() if value}
         if draft.declared.named_inputs and draft.inputs:
             recipe["inputs"] = list(draft.inputs)
         if draft.families:
-            recipe["families"] = {alias: self._values(names) for alias, names in draft.families.items()}
+            recipe["families"] = {a: draft.values(self.pipeline, names) for a, names in draft.families.items()}
         if packages := (*draft.transform.packages, *draft.declared.packages):
             recipe["packages"] = {p: self._version(p) for p in packages}
         if looked_at_by := [p for check in draft.spec.expect for p in check.packages]:
@@ -367,39 +366,6 @@ class Planner:
         if draft.spec.env:
             recipe["env"] = {n: self._environment(name, n) for n in draft.spec.env}
         return recipe
-
-    def _detail(self, draft: Draft, drafts: Mapping[str, Draft], *, templated: bool) -> TaskDetail:
-        spec, params = draft.spec, draft.params_json
-        pushed = _pushed_to(draft, drafts)
-        return TaskDetail(
-            transform=spec.transform,
-            params=params,
-            inputs={alias: task for alias, task in draft.inputs.items() if alias not in draft.families},
-            families={a: list(zip(names, self._values(names), strict=True)) for a, names in draft.families.items()},
-            sources=draft.sources,
-            functions=(*draft.declared.functions, *(c.entry for c in spec.expect if c.entry)),
-            imports=tuple(self.pipeline.imports),
-            key=spec.key,
-            notes=(*draft.declared.notes, *([f"runs in {pushed}"] if pushed else [])),
-            promise=draft.declared.promise,
-            cache=spec.cache,
-            retries=spec.retries,
-            timeout_s=spec.timeout_s,
-            tags=spec.tags,
-            description=spec.description or "",
-            templated=templated,
-            whole=draft.whole,
-            view=spec.materialize == "view",
-            pool=spec.pool or "",
-            pool_size=self.pipeline.pools.get(spec.pool or "", 0),
-            matrix=spec.matrix,
-            expect=[check.as_json() for check in spec.expect],
-            related=draft.related,
-            counted=hasattr(draft.transform, "estimate"),
-        )
-
-    def _values(self, members: Iterable[str]) -> list[dict[str, Any]]:
-        return [dict(self.pipeline.tasks[m].matrix) for m in members]
 
     def _called(self, name: str, draft: Draft) -> Iterator[_Call]:
         """Yield the functions that make the output."""
@@ -493,12 +459,3 @@ class Planner:
 
     def _relative(self, file: Path) -> str:
         return file.relative_to(self.root).as_posix() if file.is_relative_to(self.root) else str(file)
-
-
-def _pushed_to(draft: Draft, drafts: Mapping[str, Draft]) -> str:
-    """Return the engine that a task's query runs in, by the params of the tasks that it reads; empty for all other tasks."""
-    query_engine = getattr(draft.transform, "query_engine", None)
-    if query_engine is None:
-        return ""
-    found: str = query_engine({a: drafts[task].params_json for a, task in draft.inputs.items() if task in drafts})
-    return found
