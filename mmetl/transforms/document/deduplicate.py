@@ -91,7 +91,7 @@ class Deduplicate:
     """See the module."""
 
     name = "document.deduplicate"
-    version = 1
+    version = 2
     grain = "item: only new and changed texts get a signature; duplicates are found anew among all signatures"
     params = DeduplicateParams
     packages: tuple[str, ...] = SIGNATURES.packages
@@ -144,7 +144,7 @@ class Deduplicate:
             raise TaskError(f"'{table.task}' has no key", help="which of two texts is kept goes by the key: set `key:`")
         given: DeduplicateParams = job.params
         params = SIGNATURES.params.model_validate({n: getattr(given, n) for n in SignatureParams.model_fields})
-        recipe = recipe_of_step(self.name, self.version, params.model_dump(), self.packages)
+        recipe = recipe_of_step(self.name, SIGNATURES.version, params.model_dump(), self.packages)
         return replace(job, params=params, earlier=EarlierStep(job.earlier, recipe) if job.earlier else None)
 
 

@@ -14,15 +14,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from mmetl.engines.packages import require
+from mmetl.transforms.document.kept_texts import NOTHING, KeptTexts, Numbers, Signatures
 from mmetl.utils.hashing import xxh3_hex
 
 Unit = Literal["words", "characters"]
-Signatures = np.ndarray[Any, np.dtype[np.uint32]]
-"""One a text: (texts, permutations)."""
-Numbers = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-NOTHING = -1
 SEED = 42  # another one gives other signatures, equally good
 MISSED = 0.005  # of the pairs that are just similar enough, the share that may not share a band
 _WORD = re.compile(r"\w+")
@@ -30,10 +27,15 @@ _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9)  # odd numbers that spread bits 
 
 
 class Duplicates(NamedTuple):
-    """For each text: the place of the one of which it is a duplicate, or NOTHING; and how similar they are."""
+    """For each text: the place of the one of which it is a duplicate, or NOTHING; and how similar they are.
+
+    Attributes:
+        compared: how many pairs of signatures were looked at.
+    """
 
     of: Numbers
     similarity: Floats
+    compared: int = 0
 
 
 def normalized(text: str) -> str:
@@ -76,15 +78,15 @@ def find_duplicates(exact: Sequence[str | None], signed: Signatures | None, thre
     """Return of which text before it each one is a duplicate; texts come in the order in which they are kept.
 
     A text is kept unless it equals one that is kept, or is similar enough to one; then it is a duplicate of the most similar
-    of these, of equally similar ones the first. So no two texts that are kept are found similar, and every other one is
-    similar to the one that is kept for it: duplicates do not chain.
+    of these, of equally similar ones the first. So no two texts that are kept and compared are similar, and every other one is
+    similar to the one that is kept for it: duplicates do not chain. Which are compared, `kept_texts` says.
 
     Args:
         exact: hashes of the normalized texts; None for a blank one.
         signed: their signatures; None to find equal ones only.
         threshold: the similarity from which on texts are duplicates.
     """
-    of, similarity = np.full(len(exact), NOTHING, np.int64), np.zeros(len(exact), np.float32)
+    of, similarity, compared = np.full(len(exact), NOTHING, np.int64), np.zeros(len(exact), np.float32), 0
     first: dict[str, int] = {}
     for place, name in enumerate(exact):
         if name is not None and (before := first.setdefault(name, place)) != place:
@@ -92,43 +94,31 @@ def find_duplicates(exact: Sequence[str | None], signed: Signatures | None, thre
     if signed is not None:
         single = np.fromiter(first.values(), np.int64, len(first))
         near = _near(signed[single], threshold)
+        compared = near.compared
         there = near.of != NOTHING
         of[single[there]], similarity[single[there]] = single[near.of[there]], near.similarity[there]
         moved = (of != NOTHING) & (of[of] != NOTHING)  # equal to one that is near another
         similarity[moved] = similarity[of[moved]]
         of[moved] = of[of[moved]]
-    return Duplicates(of, similarity)
+    return Duplicates(of, similarity, compared)
 
 
 def _near(signed: Signatures, threshold: float) -> Duplicates:
     count = len(signed)
     of, similarity = np.full(count, NOTHING, np.int64), np.zeros(count, np.float32)
-    groups = _groups(_bands(signed, threshold))
-    newest = np.full(groups.max(initial=NOTHING) + 1, NOTHING, np.int32)  # of each group, the last text that was kept
-    before = np.full(groups.shape, NOTHING, np.int32)  # of a kept text and a band, the one kept before it in its group
-    for place in np.nonzero((groups != NOTHING).any(axis=1))[0].tolist():
-        bands = np.nonzero(groups[place] != NOTHING)[0]
-        own = groups[place, bands]
-        others = _kept(newest[own], bands, before)
+    kept = KeptTexts(signed, _groups(_bands(signed, threshold)), rows_of_a_band(signed.shape[1], threshold))
+    compared = 0
+    for place in kept.sharing:
+        others = kept.like(place)
         if len(others):
+            compared += len(others)
             alike = (signed[others] == signed[place]).mean(axis=1)
             best = int(alike.argmax())
             if alike[best] >= threshold:
                 of[place], similarity[place] = others[best], alike[best]
                 continue
-        before[place, bands], newest[own] = newest[own], place
-    return Duplicates(of, similarity)
-
-
-def _kept(last: Any, bands: Any, before: Any) -> Any:
-    """Return the places of all kept texts in some groups, in order, from the last one of each."""
-    found = []
-    while len(last):
-        there = last != NOTHING
-        last, bands = last[there], bands[there]
-        found.append(last)
-        last = before[last, bands]
-    return np.unique(np.concatenate(found)) if found else last
+        kept.add(place)
+    return Duplicates(of, similarity, compared)
 
 
 def rows_of_a_band(permutations: int, threshold: float) -> int:

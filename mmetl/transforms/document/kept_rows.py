@@ -9,7 +9,8 @@ import pyarrow as pa
 from mmetl.cache.arrow_types import arrow_schema
 from mmetl.contracts.transform import Job, Table
 from mmetl.items.beside import RowsBeside, key_type, named
-from mmetl.transforms.document.duplicates import NOTHING, Duplicates
+from mmetl.transforms.document.duplicates import Duplicates
+from mmetl.transforms.document.kept_texts import NOTHING
 
 
 class Said(NamedTuple):

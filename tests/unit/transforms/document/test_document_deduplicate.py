@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmetl.transforms.document.duplicates import exact_names, find_duplicates, normalized, signatures
+from mmetl.transforms.document.kept_texts import CROWD
 
 HERE = Path(__file__).parent
 PEPS = HERE.parents[3] / "examples" / "data" / "pep_texts"
@@ -129,6 +130,40 @@ def test_many_equal_texts_cost_no_comparison():
     found = duplicates(["the same text again"] * 20_000 + ["another text altogether"])
     assert (np.asarray(found.of[1:20_000]) == 0).all()
     assert found.of[20_000] == -1
+
+
+MANY = 10_000
+BANDS = 32  # of a signature of 128 numbers, with a threshold of 0.7
+
+
+def alike(share, count, rng):
+    """Return signatures that have so much in common with one."""
+    one = rng.integers(0, 2**32, 128, np.uint32)
+    other = rng.integers(0, 2**32, (count, 128), np.uint32)
+    return np.where(rng.random((count, 128)) < share, one, other).astype(np.uint32)
+
+
+def named(signed):
+    return [signature.tobytes() for signature in signed]
+
+
+def test_ten_thousand_texts_that_are_nearly_the_same_are_compared_with_few():
+    signed = alike(0.97, MANY, np.random.default_rng(1))
+    found = find_duplicates(named(signed), signed, 0.7)
+    assert (found.of[1:] == 0).all()
+    assert found.compared < MANY
+
+
+def test_ten_thousand_texts_that_share_much_and_are_no_duplicates_are_compared_with_a_bounded_number():
+    """And those among them that are duplicates are found all the same."""
+    rng = np.random.default_rng(1)
+    signed = alike(0.67, MANY, rng)  # so two of them have 0.45 in common
+    signed[5::10] = np.where(rng.random((MANY // 10, 128)) < 0.97, signed[::10], signed[5::10])
+    found = find_duplicates(named(signed), signed, 0.7)
+    assert (found.of[5::10] == np.arange(0, MANY, 10)).mean() > 0.99
+    assert (found.of >= 0).sum() < MANY // 10 + 50
+    assert found.compared < MANY * BANDS * CROWD
+    assert found.compared < MANY * MANY / 2 / 10, "a tenth of all pairs"
 
 
 # --- through the door
