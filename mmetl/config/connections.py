@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from mmetl.config.schema import Strict, Text, expected
@@ -43,6 +43,7 @@ class Neo4jConnection(Strict):
         user: who mmETL is there.
         password: `${secret:NAME}`; without one, the server is one that asks for none.
         database: which of the server's databases; empty: the user's own.
+        ca: a file with the certificates of who may sign for the server (PEM), relative to the project; empty: those that the machine trusts.
     """
 
     kind: Literal["neo4j"]
@@ -50,6 +51,15 @@ class Neo4jConnection(Strict):
     user: Text = "neo4j"
     password: Annotated[str | None, BeforeValidator(_is_secret)] = None
     database: str = ""
+    ca: str = ""
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.ca and "+s://" not in self.uri and not self.uri.startswith("${"):
+            raise _shown(
+                "`ca` is for a `uri` with TLS and a certificate that somebody has signed: `neo4j+s` or `bolt+s`"
+            )
+        return self
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values; secrets are still text."""

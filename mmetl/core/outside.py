@@ -6,6 +6,7 @@ Core names those by string only; nothing of them is imported before a task needs
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmetl.cache.fingerprints import unusable
@@ -51,10 +52,13 @@ class Stores:
         connections: as `mmetl.yml` says them, secrets not resolved.
         env: where secrets are.
         store: where is kept when a place was looked at.
+        root: the project's folder, for files that connections name.
     """
 
-    def __init__(self, connections: Mapping[str, Mapping[str, Any]], env: Mapping[str, str], store: Store) -> None:
-        self.connections = connections
+    def __init__(
+        self, connections: Mapping[str, Mapping[str, Any]], env: Mapping[str, str], store: Store, root: Path
+    ) -> None:
+        self.connections, self._root = connections, root
         self._env, self._store = env, store
 
     def resolved(self, name: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
@@ -67,7 +71,10 @@ class Stores:
         if name not in self.connections:
             raise UsageError(*no_connection(name, self.connections))
         said = self.connections[name]
-        return {**resolve_secrets(said, self._env), "name": name}, secret_values(said, self._env)
+        found = {**resolve_secrets(said, self._env), "name": name}
+        if found.get("ca"):
+            found["ca_file"] = str(self._root / found["ca"])
+        return found, secret_values(said, self._env)
 
     def probe(self, place: str) -> Fingerprint:
         """Ask a store what it holds for a task; where it cannot be asked, return why, as of an unusable file."""

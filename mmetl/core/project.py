@@ -90,7 +90,7 @@ class Project:
     @cached_property
     def stores(self) -> Stores:
         """The stores of others that `mmetl.yml` names."""
-        return Stores(self.settings.connections, self.env, self.store)
+        return Stores(self.settings.connections, self.env, self.store, self.root)
 
     @cached_property
     def store(self) -> Store:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,29 +15,17 @@ from typing import Any, Literal, NamedTuple
 
 from mmetl.cache.fingerprints import MISSING
 from mmetl.contracts.artifact import Fingerprint
+from mmetl.engines.neo4j_errors import told
 from mmetl.engines.neo4j_text import STAMPS, count_edges, count_nodes
 from mmetl.engines.packages import require
-from mmetl.errors import MmetlError, TaskError
+from mmetl.errors import TaskError
 from mmetl.utils.hashing import fingerprint_json
 
 CONNECT_S = 5.0
 """Seconds after which a server that does not answer counts as one that is not there."""
 
-LONGEST = 300
-"""Characters that are told of what a server says."""
-
 PROBE_S = 5.0
 """Seconds that a question of a probe may take."""
-
-_CODES = {
-    "Neo.ClientError.Database.DatabaseNotFound": "has no such database",
-    "Neo.DatabaseError.Schema.ConstraintCreationFailed": "cannot be made to hold each key of a label once",
-    "Neo.ClientError.Schema.IndexAlreadyExists": "cannot be made to hold each key of a label once",
-    "Neo.ClientError.Schema.ConstraintValidationFailed": "has a constraint that refuses this graph",
-    "Neo.ClientError.Transaction.LockClientStopped": "ended a transaction that waited for what somebody else holds",
-    "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration": "ended a transaction that took too long",
-}
-"""Codes of errors that a user can mend -> what is wrong with the server."""
 
 
 class Stamp(NamedTuple):
@@ -86,7 +75,7 @@ def session(
     try:
         with (
             neo4j.GraphDatabase.driver(
-                connection["uri"],
+                **_way(connection),
                 auth=(connection["user"], password) if password else None,
                 connection_timeout=CONNECT_S,
                 connection_acquisition_timeout=CONNECT_S,
@@ -114,28 +103,25 @@ def session(
                 stop()
                 raise
     except (neo4j.exceptions.GqlError, ValueError, OverflowError, OSError) as error:
-        raise TaskError("the run was interrupted") if stopped.is_set() else _told(error, connection) from error
+        raise TaskError("the run was interrupted") if stopped.is_set() else told(error, connection) from error
 
 
-def _told(error: Exception, connection: Mapping[str, Any]) -> MmetlError:
-    """Return what to say of an error of the driver."""
-    from neo4j.exceptions import AuthError, BrokenRecordError, DriverError, Neo4jError
+def _way(connection: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the driver's arguments about where a server is, and who has to have signed for it."""
+    uri, ca = connection["uri"], connection.get("ca_file", "")
+    if not ca:
+        return {"uri": uri}
+    try:
+        ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise TaskError(
+            f"no certificate can be read of '{connection['ca']}': {error.strerror or error}",
+            help=f"name a file with certificates (PEM) in `ca` of connection '{connection['name']}' in mmetl.yml",
+        ) from error
+    from neo4j import TrustCustomCAs
 
-    name = connection["name"]
-    said = " ".join(str(getattr(error, "message", None) or error).split())[:LONGEST]
-    if isinstance(error, AuthError):
-        help_ = f"mend `user` or the secret of `password` of connection '{name}' in mmetl.yml"
-        return TaskError(f"'{name}' does not let the user '{connection['user']}' in", help=help_)
-    if isinstance(error, Neo4jError):
-        wrong = _CODES.get(error.code or "", "refused")
-        return TaskError(f"Neo4j '{name}' {wrong}: {said}")
-    if isinstance(error, BrokenRecordError):
-        return TaskError(f"'{name}' gave a row that cannot be read: {said}", help="return toString(...) of its values")
-    if isinstance(error, (DriverError, OSError)):
-        return TaskError(
-            f"'{name}' cannot be reached at {connection['uri']}: {said}", help="is the server running there?"
-        )
-    return TaskError(f"'{name}': {said}")
+    # The driver takes certificates only where the URI itself says nothing of them.
+    return {"uri": uri.replace("+s://", "://"), "encrypted": True, "trusted_certificates": TrustCustomCAs(ca)}
 
 
 def check(connection: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 
@@ -14,14 +15,18 @@ COMMIT = b"\x00\x02\xb0\x12\x00\x00"
 class Relay:
     """Passes on what each side says, until it is taken away, or told to break at a commit.
 
+    Args:
+        port: of the server.
+        tls: what it shows to who connects, if they are to speak TLS; Neo4j's test harness does not do that itself.
+
     Attributes:
         port: where it listens, on loopback.
         commits: how many were asked for.
         open: the sockets of the connections that go through it.
     """
 
-    def __init__(self, port: int) -> None:
-        self.target, self.commits = port, 0
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self.target, self.commits, self._tls = port, 0, tls
         self.open: list[socket.socket] = []
         self._at, self._is_answered, self._break = 0, False, self.cut
         self._listener = self._listen(0)
@@ -62,6 +67,12 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = listener.accept()
+                if self._tls:
+                    try:
+                        near = self._tls.wrap_socket(near, server_side=True)
+                    except OSError:  # who connects does not like what it was shown
+                        near.close()
+                        continue
                 far = socket.create_connection(("127.0.0.1", self.target))
                 self.open += [near, far]
                 asked = threading.Event()

@@ -20,7 +20,7 @@ WRONG = {
         "mmetl.yml:3:28: error: 'uri' is written out, where files and messages would show it\n"
         "help: leave user and password out of it: they have keys of their own\n\n"
         "mmetl.yml:3:51: error: 'main' has no key 'port'\n"
-        "help: 'main' takes: kind, uri, user, password, database\n"
+        "help: 'main' takes: kind, uri, user, password, database, ca\n"
     ),
     "main: {kind: neo4j, uri: 'http://h'}": (
         "mmetl.yml:3:28: error: 'uri' is 'http://h', expected a URI such as 'bolt://localhost:7687' or"
