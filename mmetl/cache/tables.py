@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from mmetl.cache.arrow_types import arrow_schema
 from mmetl.cache.encodings import FORMAT, encodings
+from mmetl.cache.zeros import with_plain_zeros
 from mmetl.contracts.artifact import Part
 from mmetl.contracts.transform import Parts, Table
 from mmetl.errors import TaskError
@@ -167,7 +168,7 @@ def write_table(
         for batch in batches:
             if batch.num_rows == 0:
                 continue
-            rows = _with_plain_zeros(cast(batch, schema))
+            rows = with_plain_zeros(cast(batch, schema))
             for value, start, end in _runs(batch) if bucketed else [(0, 0, rows.num_rows)]:
                 if value != bucket:
                     writer.finish(bucket)
@@ -297,17 +298,6 @@ def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
             f"column '{field.name}' does not fit its type '{field.type}': {str(error).splitlines()[0]}",
             help="give all rows of a column one type",
         ) from error
-
-
-def _with_plain_zeros(rows: pa.Table) -> pa.Table:
-    """Return the rows with 0.0 for -0.0. They are equal, so whichever DISTINCT, min or a sort keeps depends on threads."""
-    columns = [
-        pc.add(column, pa.scalar(0.0, field.type))
-        if pa.types.is_float32(field.type) or pa.types.is_float64(field.type)
-        else column
-        for field, column in zip(rows.schema, rows.columns, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=rows.schema)
 
 
 def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, int, int]]:

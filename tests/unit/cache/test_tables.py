@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +22,7 @@ import mmetl.cache.tables as tables_module
 from mmetl.cache.arrow_types import arrow_schema, columns_of, normal_schema, parse_type, type_text
 from mmetl.cache.buckets import bucket_count, bucket_of, bucket_sql
 from mmetl.cache.tables import BUCKET, read_table, unique, write_table
+from mmetl.cache.zeros import with_plain_zeros
 from mmetl.contracts.artifact import Manifest, Part
 from mmetl.contracts.transform import Table
 from mmetl.errors import TaskError
@@ -190,6 +192,39 @@ def test_the_name_of_a_list_child_does_not_matter(parts: Parts) -> None:
 def test_there_is_one_zero(parts: Parts, kind: pa.DataType) -> None:
     zeros = [pa.table({"x": pa.array([zero, None, 1.5], kind)}) for zero in (0.0, -0.0)]
     assert written(zeros[0], [], parts) == written(zeros[1], [], parts)
+
+
+F32 = pa.float32()
+NESTED_ZEROS: list[tuple[pa.DataType, Any]] = [
+    (pa.list_(F32), lambda zero: [[zero, 1.5, None], None, [], [zero]]),
+    (
+        pa.list_(pa.field("element", F32, nullable=False), 2),
+        lambda zero: [[zero, 1.5], None, [2.5, zero], [zero, zero]],
+    ),
+    (pa.list_(pa.list_(pa.float64())), lambda zero: [[[zero], None], None, [[], [1.5, zero]], []]),
+    (
+        pa.struct([("a", pa.float64()), ("b", pa.string()), ("c", pa.list_(F32, 1))]),
+        lambda zero: [
+            {"a": zero, "b": "x", "c": [zero]},
+            None,
+            {"a": None, "b": None, "c": None},
+            {"a": 1, "b": "", "c": [1]},
+        ],
+    ),
+    (pa.map_(pa.string(), pa.float64()), lambda zero: [[("k", zero)], None, [], [("a", None), ("b", zero)]]),
+    (pa.float16(), lambda zero: [np.float16(zero), None, np.float16(1.5), np.float16(zero)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"), NESTED_ZEROS, ids=lambda v: str(v)[:40] if isinstance(v, pa.DataType) else ""
+)
+@pytest.mark.parametrize("slices", [[], [1], [2, 3]])
+def test_there_is_one_zero_within_a_value(kind: pa.DataType, values: Any, slices: list[int], parts: Parts) -> None:
+    """However the rows are sliced; and what is no zero stays."""
+    plus, minus = (pa.table({"x": pa.array(values(zero), kind)}) for zero in (0.0, -0.0))
+    assert written(minus, slices, parts) == written(plus, [], parts)
+    assert repr(with_plain_zeros(minus).to_pylist()) == repr(plus.to_pylist())
 
 
 TYPES = st.recursive(
