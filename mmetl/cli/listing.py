@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
-from mmetl.cli.output import JSON_SCHEMA_VERSION, columns, count, say, say_json
+from mmetl.cli.output import JSON_SCHEMA_VERSION, columns, count, say, say_json, utc
 from mmetl.cli.running import open_project
 from mmetl.core.graph.model import graph_of
 from mmetl.core.listing import Listed, list_tasks
@@ -34,7 +32,7 @@ def list_all(pipeline: str | None, options: RunOptions, *, as_json: bool = False
 
 def _json(task: Listed) -> dict[str, object]:
     """Return one task of `list --json`."""
-    built = task.built_ms and time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(task.built_ms / 1000))
+    built = utc(task.built_ms)
     return {
         "task": task.task,
         "transform": task.transform,

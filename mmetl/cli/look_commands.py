@@ -112,7 +112,7 @@ def why(
             "--limit", "-n", min=0, help="With --key: rows to show of each task; all are counted and followed."
         ),
     ] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="With --key: print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say whether a task is fresh, and why or why not. With --key: from which rows a row came, and which came from it.
 

@@ -10,7 +10,19 @@ from typing import Any
 
 from mmetl.cache.layout import SCRATCH
 from mmetl.cache.lock import reading
-from mmetl.cli.output import LEFT, columns, count, run_json, say, say_json, size, summary, task_line
+from mmetl.cli.output import (
+    JSON_SCHEMA_VERSION,
+    LEFT,
+    columns,
+    count,
+    run_json,
+    say,
+    say_json,
+    size,
+    summary,
+    task_line,
+    utc,
+)
 from mmetl.cli.rows import cell
 from mmetl.contracts.transform import Input, View
 from mmetl.core.find import find_task
@@ -19,11 +31,12 @@ from mmetl.core.keep import orphans
 from mmetl.core.project import Project
 from mmetl.core.quarantine import all_aside
 from mmetl.core.run import RunResult
-from mmetl.core.why import explain_task
+from mmetl.core.why import Explained, explain_task
 from mmetl.errors import ExitCode, UsageError
 from mmetl.observability.attempts import definition_run
 from mmetl.observability.runs import find_run, kept_leftovers
 
+_IS = {"fresh": "is fresh", "stale": "is stale", "waits": "waits"}
 SHORT = 8  # digits of a definition's fingerprint
 SORTED_ROWS = 1_000_000  # a keyed table of more is shown in the order in which it is kept
 
@@ -62,13 +75,34 @@ def status(run: str | None, *, as_json: bool = False) -> int:
 
 def why(task: str, *, as_json: bool = False) -> int:
     """Say whether a task is fresh, and why or why not."""
-    if as_json:
-        raise UsageError("--json goes with --key", help="mmetl dry-run --json has the reasons of all tasks")
     project = Project.open(".")
     plan, name = find_task(project, task)
-    for line in explain_task(project, plan, name):
-        say(line)
+    told = explain_task(project, plan, name)
+    if as_json:
+        say_json({"schema_version": JSON_SCHEMA_VERSION, "pipeline": plan.pipeline, "tasks": [*map(_json, told)]})
+        return ExitCode.DONE
+    for explained in told:
+        say(f"{plan.pipeline}:{explained.task} {_IS[explained.state]}")
+        for reason in explained.reasons:
+            say(f"  - {reason}")
+        if explained.built_ms is not None:
+            at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(explained.built_ms / 1000))
+            say(f"  last built {at} UTC by run {explained.run_id}")
+        for note in explained.notes:
+            say(f"  note: {note}")
     return ExitCode.DONE
+
+
+def _json(found: Explained) -> dict[str, Any]:
+    """Return one task of `why --json`."""
+    return {
+        "task": found.task,
+        "state": found.state,
+        "reasons": list(found.reasons),
+        "built": utc(found.built_ms),
+        "run_id": found.run_id or None,
+        "notes": list(found.notes),
+    }
 
 
 def show(task: str, *, limit: int = 20, as_json: bool = False) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmetl.api.lineage.model import Lineage, Row, Step
-from mmetl.cli.output import JSON_SCHEMA_VERSION, count, say, say_json
+from mmetl.cli.output import JSON_SCHEMA_VERSION, count, say, say_json, utc
 from mmetl.cli.rows import cell
 from mmetl.core.find import find_task
 from mmetl.core.project import Project
@@ -61,7 +60,7 @@ def _step_json(step: Step) -> dict[str, Any]:
         "rows": [_row_json(row) for row in step.rows],
         "notes": list(step.notes),
         "state": step.state or None,
-        "built": _at(step.built_ms) if step.built_ms else None,
+        "built": utc(step.built_ms),
         "run_id": step.run_id or None,
         "place": step.place or None,
         "quarantined": [{"key": dict(aside.key), "error": aside.error} for aside in step.aside],
@@ -69,12 +68,8 @@ def _step_json(step: Step) -> dict[str, Any]:
 
 
 def _row_json(row: Row) -> dict[str, Any]:
-    since = row.since and {"run_id": row.since.run_id or None, "at": _at(row.since.at_ms)}
+    since = row.since and {"run_id": row.since.run_id or None, "at": utc(row.since.at_ms)}
     return {"key": dict(row.key), "values": dict(row.values), "since": since or None}
-
-
-def _at(ms: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms / 1000))
 
 
 # --- as a tree

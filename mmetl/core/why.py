@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from typing import NamedTuple
 
 from mmetl.cache.plans import load_recipe
 from mmetl.cache.store import Store
 from mmetl.contracts.plan import Plan
 from mmetl.core.dag import upstream
 from mmetl.core.decide import Decision, Facts
+from mmetl.core.listing import WORDS
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, recipe_reasons, texts
 
@@ -25,26 +26,42 @@ def in_detail(store: Store, reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
     return tuple(found)
 
 
-def explain_task(project: Project, plan: Plan, name: str) -> list[str]:
-    """Return lines that say whether a task is fresh and why; for a waiting one, also about what it waits for."""
+class Explained(NamedTuple):
+    """Whether one task is fresh, and why or why not.
+
+    Attributes:
+        task: its short name.
+        state: `fresh`, `stale` or `waits`.
+        reasons: as texts.
+        built_ms: when it was last built; None if it never was.
+        run_id: the run that did so.
+        notes: what else there is to know: why all of a file's code counts.
+    """
+
+    task: str
+    state: str
+    reasons: tuple[str, ...]
+    built_ms: int | None = None
+    run_id: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def explain_task(project: Project, plan: Plan, name: str) -> list[Explained]:
+    """Say whether a task is fresh and why; for a waiting one, also about what it waits for."""
     needs = {n: (*node.tables, *node.after) for n, node in plan.tasks.items()}
     wanted = [n for n in plan.tasks if n in upstream(needs, [name])]
     facts, decisions = project.decide(plan, wanted)
-    lines = _lines(project, plan, facts, name, decisions[name])
-    for other in wanted:
-        if other != name and decisions[other].freshness == "stale":
-            lines += _lines(project, plan, facts, other, decisions[other])
-    return lines
+    told = [name, *(n for n in wanted if n != name and decisions[n].freshness == "stale")]
+    return [_explained(project, plan, facts, n, decisions[n]) for n in told]
 
 
-def _lines(project: Project, plan: Plan, facts: Facts, name: str, decision: Decision) -> list[str]:
-    words = {"fresh": "is fresh", "stale": "is stale", "unknown": "waits"}
-    lines = [f"{plan.pipeline}:{name} {words[decision.freshness]}"]
-    lines += [f"  - {t}" for t in texts(in_detail(project.store, decision.reasons))]
-    record = facts.records.get(name)
-    if record:
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(record.built_ms / 1000))
-        lines.append(f"  last built {at} UTC by run {record.run_id}")
-    detail = project.details(plan, [name])[name]
-    lines += [f"  note: all of {file} counts: {why}" for file, why in detail.whole.items()]
-    return lines
+def _explained(project: Project, plan: Plan, facts: Facts, name: str, decision: Decision) -> Explained:
+    record, whole = facts.records.get(name), project.details(plan, [name])[name].whole
+    return Explained(
+        name,
+        WORDS[decision.freshness],
+        tuple(texts(in_detail(project.store, decision.reasons))),
+        record.built_ms if record else None,
+        record.run_id if record else "",
+        tuple(f"all of {file} counts: {why}" for file, why in whole.items()),
+    )

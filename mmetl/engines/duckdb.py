@@ -26,7 +26,9 @@ PLACE = "__mmetl_place"
 """The column that says where a row lies: the number of its part, and below that of PLACE_BITS its number in there."""
 
 PLACE_BITS = 40
-_PLACE = ("file_index", "file_row_number")
+PLACE_WORDS = ("file_index", "file_row_number")
+"""What DuckDB calls the place of a row: a table with such a column has no places."""
+
 _KIND = re.compile(r"^(?:TransactionContext Error: )?[A-Z][A-Za-z ]* Error: ")
 _LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
 
@@ -97,7 +99,7 @@ class Session:
     def add_places(self, name: str, table: Table) -> None:
         """Make a table readable with a further column, PLACE. Raises TaskError for columns that stand in its way."""
         for column in table.manifest.columns:
-            if column.name.lower() in _PLACE:
+            if column.name.lower() in PLACE_WORDS:
                 raise TaskError(f"column '{column.name}' is called as DuckDB calls a row's place", help="rename it")
         with self._errors(""):
             _add_table(self._connection, name, table, canonical=False, places=True)
@@ -305,8 +307,8 @@ def _order(table: Table) -> str:
     if table.manifest.buckets > 1:
         return " order by " + ", ".join(quote(k) for k in table.manifest.key)
     # They lie in their order; but a plan without a sort could be another plan.
-    taken = any(c.name.lower() in _PLACE for c in table.manifest.columns)
-    return "" if taken else f" order by {', '.join(_PLACE)}"
+    taken = any(c.name.lower() in PLACE_WORDS for c in table.manifest.columns)
+    return "" if taken else f" order by {', '.join(PLACE_WORDS)}"
 
 
 def _small(text: str) -> str:

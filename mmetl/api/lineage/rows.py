@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import pyarrow as pa
 
@@ -15,8 +15,8 @@ from mmetl.api.lineage.tables import Readable
 from mmetl.cache.buckets import bucket_of
 from mmetl.contracts.artifact import Column, Fingerprint, Part
 from mmetl.contracts.transform import Table, View
-from mmetl.engines.duckdb import PLACE, PLACE_BITS, Session, leaves, literal, session
-from mmetl.errors import UsageError
+from mmetl.engines.duckdb import PLACE, PLACE_BITS, PLACE_WORDS, Session, leaves, literal, session
+from mmetl.errors import TaskError, UsageError
 from mmetl.utils.text import quote
 
 HIT, ALL, OWN = "__mmetl_hit", "__mmetl_all", "__mmetl_own"
@@ -86,9 +86,15 @@ class Reader:
         source = self._source(table, wanted)
         if isinstance(source, Table) and not source.paths:
             return Found()
-        with self._opened(table, source) as db:
-            self._search(db, table, wanted, asked)
-            return self._found(db, table, source, asked)
+        try:
+            with self._opened(table, source) as db:
+                self._search(db, table, wanted, asked)
+                return self._found(db, table, source, asked)
+        except TaskError as error:
+            raise TaskError(
+                f"'{table.task}' cannot be read: {error.what}",
+                help="mmetl doctor --deep tells whether a part is damaged",
+            ) from error
 
     def nearest(self, table: Readable, columns: Sequence[str], text: str, limit: int) -> list[Mapping[str, Any]]:
         """Return the keys that are the most like a text. All parts are read, of them the key."""
@@ -144,11 +150,11 @@ class Reader:
         if source is None:
             numbers = pa.array(range(len(table.paths)), pa.int64())
             db.register(OWN, pa.table({"path": pa.array(table.paths, pa.string()), PLACE: numbers}))
-        elif isinstance(source, Table):
+        elif _has_places(source):
             db.add_places(OWN, source)
         variables = [f"{_value(v)} as {quote(n)}, " for n, v in table.variables.items()]
         lacking = [f"null as {quote(n)}, " for n in table.lacking]
-        number = f", row_number() over () as {PLACE}" if isinstance(source, View) else ""
+        number = "" if source is None or _has_places(source) else f", row_number() over () as {PLACE}"
         what = "temp table" if number else "temp view"
         db.rows(f"create {what} {ALL} as select {''.join((*variables, *lacking))}*{number} from {OWN}")
 
@@ -157,15 +163,11 @@ class Reader:
         columns += [f"{_tried(expression)} as __e{n}" for n, expression in enumerate(asked)]
         queries = []
         for number, found in enumerate(wanted):
-            rows = f"(select * from {ALL}{f' where {found.where}' if found.where else ''}) t"
+            rows = f"(select * from {ALL}{f' where {_tried(found.where)}' if found.where else ''}) t"
             query = f"select {', '.join(columns)} from {rows}"
             if found.values is not None:
-                names = [f"__v{n}" for n in range(len(found.sides))]
-                db.register(f"__w{number}", found.values.rename_columns(names))
-                same = " and ".join(
-                    f"{_tried(s)} is not distinct from w.{n}" for s, n in zip(found.sides, names, strict=True)
-                )
-                query += f" semi join __w{number} w on {same}"
+                db.register(f"__w{number}", found.values.rename_columns([f"__v{n}" for n in range(len(found.sides))]))
+                query += f" semi join __w{number} w on {_same(db, found.sides, f'__w{number}')}"
             queries.append(query)
         every = " union all ".join(queries)
         once = f"distinct on ({PLACE}) " if len(queries) > 1 else ""
@@ -180,9 +182,9 @@ class Reader:
         order = ", ".join([*(f"__k{n}" for n in range(len(table.key))), PLACE])
         places = [p for (p,) in db.rows(f"select {PLACE} from {HIT} order by {order} limit {self._limit}")]
         shown = self._shown(db, table, source, places)
-        parts = (
-            [source.manifest.parts[p >> PLACE_BITS].fingerprint for p in places] if isinstance(source, Table) else []
-        )
+        parts = []
+        if isinstance(source, Table) and _has_places(source):
+            parts = [source.manifest.parts[p >> PLACE_BITS].fingerprint for p in places]
         return Found(int(count), values, shown, parts)
 
     def _shown(
@@ -199,6 +201,24 @@ class Reader:
         )
         by_place = {row[0]: dict(zip(names, row[1:], strict=True)) for row in found}
         return [by_place[p] for p in places]
+
+
+def _has_places(source: Table | View) -> TypeGuard[Table]:
+    """Tell whether the engine knows where the rows lie."""
+    return isinstance(source, Table) and not any(c.name.lower() in PLACE_WORDS for c in source.manifest.columns)
+
+
+def _same(db: Session, sides: Sequence[str], values: str) -> str:
+    """Return the condition that a row has the values of one of a table's; a text and another type are compared as texts."""
+    tried = [_tried(side) for side in sides]
+    here = db.columns(f"select {', '.join(f'{side} as s{n}' for n, side in enumerate(tried))} from {ALL}")
+    conditions = []
+    for side, (_, kind), (name, other) in zip(tried, here, db.columns(f"from {values}"), strict=True):
+        both = (side, f"w.{name}")
+        if kind != other and "VARCHAR" in {kind, other}:
+            both = (f"cast({side} as varchar)", f"cast(w.{name} as varchar)")
+        conditions.append(" is not distinct from ".join(both))
+    return " and ".join(conditions)
 
 
 def _tried(expression: str) -> str:

@@ -167,7 +167,6 @@ def test_a_key_may_be_written_in_several_ways(town: Project, key: tuple[str, ...
         (("listed", "--key", "ann"), "'listed' has no key", "name a column: --key name=value"),
         (("big", "--key", "Ur"), "'big' is a view: it has no rows of its own", "ask what it reads: towns"),
         (("peple", "--key", "Ur"), "no task is called 'peple'", "did you mean 'people'?"),
-        (("people", "--json"), "--json goes with --key", "mmetl dry-run --json"),
     ],
 )  # fmt: skip
 def test_a_key_that_names_nothing_is_told(town: Project, argv: tuple[str, ...], what: str, help_: str) -> None:
@@ -203,6 +202,31 @@ def test_a_row_that_a_check_sets_aside_is_told(empty: Project) -> None:
     assert steps(answer, "upstream")["rows"] == ("rows", [(2,)])
     (good,) = why(empty, "rows", "2")["downstream"]
     assert (good["total"], good["quarantined"][0]["key"]) == (0, {"id": 2})
+
+
+def test_types_that_meet_are_compared_as_texts(empty: Project) -> None:
+    """A union makes texts of numbers, and of nothing where a table lacks a column; a column may be called as DuckDB calls a place."""
+    empty.write("people.csv", "id,name,age\n1,ann,3\n2,bob,4\n")
+    empty.write("towns.csv", "id,name,code\n1,Ur,u1\n2,Rom,r1\n")
+    empty.tasks(
+        "  people: {transform: tabular.read, key: [id], params: {path: people.csv}}\n"
+        "  towns: {transform: tabular.read, key: [id], params: {path: towns.csv}}\n"
+        "  both: {transform: tabular.union, inputs: [people, towns], params: {source: of}}\n"
+        "  mixed: {transform: tabular.sql, params: {sql: select id as x from people union all select code from towns}}\n"
+        "  odd: {transform: tabular.sql, key: [id], params: {sql: 'select id, name as file_index from people'}}\n"
+    )
+    assert empty.fast("run").code == 0
+    below = steps(why(empty, "people", "1"), "downstream")
+    assert {task: grain for task, (grain, _) in below.items()} == {"both": "rows", "mixed": "rows", "odd": "rows"}
+    assert (len(below["both"][1]), below["mixed"][1], below["odd"][1]) == (1, [("1",)], [(1,)])
+    assert "people" not in steps(why(empty, "mixed", "x=u1"), "upstream")
+    for part in (empty.root / ".mmetl/parts").glob("*/*"):
+        part.chmod(0o644)
+        part.write_bytes(b"PAR1")
+    damaged = empty.fast("why", "people", "--key", "1")
+    assert (damaged.code, damaged.out) == (1, "")
+    assert "error: 'people' cannot be read" in damaged.err
+    assert "help: mmetl doctor --deep tells whether a part is damaged" in damaged.err
 
 
 def test_a_file_is_followed_to_the_rows_in_it(town: Project) -> None:

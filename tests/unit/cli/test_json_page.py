@@ -13,6 +13,7 @@ SHAPES = {
     "runs --json": (["runs", "--json"], "runs"),
     "list --json": (["list", "--json"], "tasks"),
     "diff TASK --json": (["diff", "first", "--json"], None),
+    "why TASK --json": (["why", "second", "--json"], "tasks"),
     "why TASK --key KEY --json": (["why", "rows", "--key", "n=1", "--json"], None),
     "transforms --json": (["transforms", "--json"], "transforms"),
     "test --json": (["test", "--json"], "tests"),
