@@ -76,12 +76,17 @@ def deaf() -> Iterator[None]:
             signal.signal(sig, handler)
 
 
+def interrupt(thread: int) -> None:
+    """Raise `_Expired` in another thread, at its next line of Python."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_Expired))
+
+
 class _Alarm:
     """Interrupts one thread once, and never after it was switched off."""
 
     def __init__(self, thread: int, cancellation: Cancellation) -> None:
         self.rang = False
-        self._thread = ctypes.c_ulong(thread)
+        self._thread = thread
         self._cancellation = cancellation
         self._off = False
         self._guard = threading.Lock()
@@ -92,7 +97,7 @@ class _Alarm:
             if self._off:
                 return
             self.rang = True
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, ctypes.py_object(_Expired))
+            interrupt(self._thread)
         self._cancellation.stop()
 
     def switch_off(self) -> None:
@@ -100,4 +105,4 @@ class _Alarm:
         with self._guard:
             self._off = True
             if self.rang:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, None)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), None)

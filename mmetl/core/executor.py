@@ -27,7 +27,7 @@ from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
 from mmetl.core.checking import Published, check_made
-from mmetl.core.deadline import Cancellation, deadline, deaf
+from mmetl.core.deadline import Cancellation, deadline, deaf, interrupt
 from mmetl.core.decide import Facts, Lists, Record, seen_anew
 from mmetl.core.done import Done
 from mmetl.core.families import view_manifest
@@ -66,7 +66,8 @@ from mmetl.utils.time import now_ms
 
 RETRY_DELAY_S = 0.5  # before the first retry; doubled each time, up to RETRY_LIMIT_S
 RETRY_LIMIT_S = 30.0
-CANCEL_S = 10.0  # longest wait for tasks in other threads after Ctrl-C
+CANCEL_S = 10.0  # longest wait, after Ctrl-C, for a command or an engine to stop as it was asked to
+GRACE_S = 1.0  # and for tasks in other threads to notice; twice: the second time they are interrupted
 FORCED_S = 1.0  # and after their commands were killed
 
 
@@ -89,7 +90,7 @@ class Executor:
         self.running: dict[str, Cancellation] = {}
         self.progress: Callable[[str, int, int, Mapping[str, float]], None] = lambda _task, _done, _todo, _counts: None
         self.cancelled = False
-        self._at_work: set[str] = set()
+        self._at_work: dict[str, int] = {}  # task -> the thread that it is in
         self._waiting: dict[tuple[str, str], str] = {}  # invalidated tasks that have not begun -> their state before
         self._committer: Committer | None = None
         self._begin = threading.Lock()
@@ -156,9 +157,10 @@ class Executor:
             self._committer = None
 
     def cancel(self) -> None:
-        """Interrupt every running task, and wait until none is at work; what they come to is no result any more.
+        """Interrupt every running task, and wait a little until none is at work; what they come to is no result any more.
 
-        A second interrupt cuts the waiting short. What commands have started is gone afterwards, in either case.
+        A thread that sleeps, or waits in a library, cannot be ended: it is left behind, and ends with the process. A second interrupt
+        cuts the waiting short. What commands have started is gone afterwards, in either case.
         """
         self.cancelled = True
         stops = [threading.Thread(target=c.stop, daemon=True) for c in list(self.running.values())]
@@ -167,11 +169,14 @@ class Executor:
                 stop.start()
             for stop in stops:
                 stop.join(CANCEL_S)
-            self._wait_for_tasks(CANCEL_S)
+            self._wait_for_tasks(GRACE_S)
+            for thread in list(self._at_work.values()):
+                interrupt(thread)
+            self._wait_for_tasks(GRACE_S)
         with deaf():
             os.environ.pop(RUN_VARIABLE, None)  # or we would be spared, and all that we have started
-            end_orphans([self.run_id])
-            self._wait_for_tasks(FORCED_S)
+            if end_orphans([self.run_id]):
+                self._wait_for_tasks(FORCED_S)
 
     def _wait_for_tasks(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -193,7 +198,7 @@ class Executor:
         remove_leftovers(self.project.store, facts, (node.name,), self.run_id)
         log = TaskLog(facts.files.full(log_path(self.run_id, plan.pipeline, node.name)))
         why = tuple(texts(self.explain(reasons)))
-        self._at_work.add(node.name)
+        self._at_work[node.name] = threading.get_ident()
         try:
             done = self._checked(plan, node, facts, self._restore_or_compute(plan, node, facts, reasons, log), log)
         except KeyboardInterrupt:
@@ -217,7 +222,7 @@ class Executor:
             facts.settled.add(node.name)
         finally:
             log.close()
-            self._at_work.discard(node.name)
+            self._at_work.pop(node.name, None)
         facts.attempted.add(node.name)
         self.outcomes[plan.pipeline, node.name] = result
         return result

@@ -166,6 +166,33 @@ def test_interrupted_run_is_cancelled(project: Project, sig: signal.Signals, job
     assert project.run() == {"quick": "fresh", "slow": "ran", "last": "ran"}
 
 
+SLEEPER = """\
+import time
+
+
+def rows():
+    with open("started", "a") as f:
+        f.write("x")
+    time.sleep(8)
+    with open("woken", "w"):
+        pass
+    return [{"id": 1}]
+"""
+
+
+def test_nobody_waits_for_a_function_that_sleeps(project: Project) -> None:
+    """A thread that cannot be ended is left behind: Ctrl-C ends the run long before it wakes up."""
+    project.write("sleeper.py", SLEEPER)
+    task = '{transform: tabular.python, params: {function: "sleeper:rows"}}'
+    project.tasks(f"  a: {task}\n  b: {task}\n")
+    child = project.start("run", "--json", "--jobs", "2")
+    wait_for(lambda: (project.root / "started").exists() and project.read("started") == "xx")
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert not (project.root / "woken").exists()
+
+
 def test_second_run_is_refused(project: Project) -> None:
     """It exits with 4 and names the pid of the first; readers do not wait."""
     project.tasks(SLEEP)
