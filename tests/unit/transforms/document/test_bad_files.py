@@ -17,9 +17,10 @@ import pytest
 
 PIPELINE = """\
   files: {transform: document.files, params: {path: docs/}}
-  texts: {transform: document.parse, inputs: [files], params: {on_error: quarantine, max_fraction: 1}}
+  texts: {transform: document.parse, inputs: [files], params: {on_error: quarantine, max_fraction: 1, timeout_s: 600}}
   chunks: {transform: document.chunk, inputs: [texts]}
 """
+# No file of these takes long; but a busy machine may need more than the minute of the default.
 LINE_BYTES = 200_000_000
 PEAK_BYTES = 400_000_000
 """Of the run, in some 2 s of CPU; its workers have a limit of their own. It was 190 MB: the file of one line alone is larger."""
@@ -173,7 +174,7 @@ def corpus(empty):
 
 def test_a_corpus_of_bad_files(corpus):
     corpus.write("measured.py", MEASURED)
-    done = corpus.command("python", "measured.py")
+    done = corpus.command("python", "measured.py", timeout_s=600)
     assert done.code == 0, done.err
     told = {r["path"].removeprefix("docs/"): r["_error"] for r in lines(corpus, "quarantine", "show", "texts")}
     wanted = {name: why for name, (_, why) in BAD.items()} | {"line.txt": "it is larger than 50 MB"}
