@@ -9,12 +9,14 @@ import sys
 from harness import lacking
 
 SCRIPT = """
+import overrides
 import pydantic
-before = pydantic.validate_call
+before = pydantic.validate_call, overrides.override
 from mmetl.engines.lance_import import require_lancedb
 lancedb = require_lancedb()
-assert pydantic.validate_call is before
+assert (pydantic.validate_call, overrides.override) == before
 assert require_lancedb() is lancedb
+assert lancedb.db.LanceDBConnection.__mro__[1] is lancedb.db.DBConnection
 from lance_namespace_urllib3_client.api.table_api import TableApi
 assert TableApi.count_table_rows.__name__ == "count_table_rows"
 for wrong in ((), ("name", 5)):
