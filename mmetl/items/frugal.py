@@ -6,10 +6,11 @@ import os
 
 from mmetl.engines.packages import require
 from mmetl.utils.env import frugal_libraries
+from mmetl.utils.memory import give_back
 
 
 def frugal() -> None:
-    """Import numpy and Arrow, and let them take no more threads and memory than they need (see utils.env).
+    """Import numpy and Arrow, and let them take no more threads and memory than they need (see utils.env); called as a task begins.
 
     Raises:
         MissingError: if one of them is not installed.
@@ -20,3 +21,4 @@ def frugal() -> None:
 
     if os.environ["ARROW_DEFAULT_MEMORY_POOL"] == "system":  # code that imported Arrow first has had its own choice
         pa.set_memory_pool(pa.system_memory_pool())
+    give_back()

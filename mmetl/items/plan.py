@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
 
 from mmetl.cache.tables import read_part
 from mmetl.contracts.artifact import Part
@@ -16,6 +17,9 @@ from mmetl.items.hashes import row_hashes
 from mmetl.items.known import NOWHERE, Found, count_changes, find, first_equals
 from mmetl.items.ledger import Ledger, Numbers, read_ledger
 from mmetl.items.shape import Shape
+
+AT_HAND_BYTES = 8 << 20
+"""Of changed parts that are read once: to hash their items, and kept until these are computed. Others are read a second time."""
 
 
 @dataclass
@@ -38,6 +42,7 @@ class Changed:
         known: where each item stands in `Plan.old`.
         first: for each item the place in the plan of the first one equal to it; its own if there is none before.
         start: the place in the plan of its first item.
+        at_hand: the columns that were read to hash its items, where they are kept until the items are computed.
     """
 
     number: int
@@ -46,6 +51,7 @@ class Changed:
     known: Found
     first: Numbers
     start: int = 0
+    at_hand: pa.Table | None = None
 
     @cached_property
     def todo(self) -> Numbers:
@@ -102,11 +108,14 @@ def plan_items(table: Table, shape: Shape, basis: Basis, earlier: Earlier | None
     stays = {u.input for u in kept.values()}
     going = _read([u for u in (alike.units if alike else ()) if u.input not in stays], parts, retried=retried)
     old = going + _read([u for _, u in noted if u.input not in stays], parts, retried=True)
-    changed = [
-        Changed(number, part, _hashed(table, number, shape), _NONE, _NONE.ledgers)
-        for number, part in enumerate(table.manifest.parts)
-        if number not in kept
-    ]
+    changed: list[Changed] = []
+    room = AT_HAND_BYTES
+    for number, part in enumerate(table.manifest.parts):
+        if number not in kept:
+            rows = read_part(table, number, shape.needed)
+            at_hand = rows if rows.nbytes <= room else None
+            room -= at_hand.nbytes if at_hand is not None else 0
+            changed.append(Changed(number, part, _hashed(rows, shape), _NONE, _NONE.ledgers, at_hand=at_hand))
     _look_up(changed, old)
     if last is not None and last is not alike:
         going = _read([u for u in last.units if u.input not in stays], parts)
@@ -145,8 +154,7 @@ def _look_up(changed: Sequence[Changed], old: Sequence[Old]) -> None:
         start = end
 
 
-def _hashed(table: Table, number: int, shape: Shape) -> Ledger:
-    rows = read_part(table, number, shape.needed)
+def _hashed(rows: pa.Table, shape: Shape) -> Ledger:
     items = row_hashes(rows.select(shape.reads))
     keys = row_hashes(rows.select(shape.key))[:, 0] if shape.key else items[:, 0]
     rest = row_hashes(rows.select(shape.rest))[:, 0] if shape.rest else np.zeros(len(items), np.uint64)

