@@ -25,6 +25,7 @@ class Trace(NamedTuple):
         pairs: (expression over the table, expression over the input), in DuckDB's SQL. None at all: from every row of the input.
         where: a condition on the rows of the input; empty: none.
         exact: whether it came from all of these rows; else from some of them, nobody knows which, and from no others.
+        must: whether it surely came from one of these rows: if there is only one, it is that.
         same_cut: whether both tables are cut into buckets alike, so that rows which belong together lie in buckets of one number.
         why: what else had a part, or why no pair is known. A sentence without a capital and a full stop.
     """
@@ -33,6 +34,7 @@ class Trace(NamedTuple):
     pairs: tuple[tuple[str, str], ...] = ()
     where: str = ""
     exact: bool = True
+    must: bool = False
     same_cut: bool = False
     why: str = ""
 

@@ -20,6 +20,10 @@ class NotFollowedError(Exception):
     """A query of which it is not known where its rows come from; the message says why."""
 
 
+class OtherRowsError(NotFollowedError):
+    """A column that names another one of its SELECT, which looks at more rows than one."""
+
+
 class Pair(NamedTuple):
     """Equal in rows that belong together: an expression over the columns above, and one over those below."""
 
@@ -36,6 +40,7 @@ class Leaf:
         pairs: over the relation's columns, and over the table's.
         where: conditions on the table's rows.
         exact: whether all rows that the pairs leave have a part.
+        must: whether each row of the relation surely has one.
         every: whether each of the table's rows, for which the conditions hold, has a part in some row.
         whys: what else has a part.
         key: of the table.
@@ -45,6 +50,7 @@ class Leaf:
     pairs: tuple[Pair, ...]
     where: tuple[Any, ...] = ()
     exact: bool = True
+    must: bool = True
     every: bool = True
     whys: tuple[str, ...] = ()
     key: frozenset[str] = frozenset()
@@ -86,6 +92,7 @@ class Block:
         inner: the sources of subqueries: rows of these are looked at, and are no rows of the result.
         optional: sources of which a row of the result may have none, as in a LEFT JOIN.
         columns: name -> expression; None for one that looks at other rows.
+        aggregated: of these, those that surely are made of a group.
         merged: column of USING -> what it stands for.
         known: what holds of rows that meet.
         loose: sources of which something is asked that is not among `known`.
@@ -100,6 +107,7 @@ class Block:
     inner: set[str] = field(default_factory=set)
     optional: set[str] = field(default_factory=set)
     columns: dict[str, Any] = field(default_factory=dict)
+    aggregated: set[str] = field(default_factory=set)
     merged: dict[str, list[exp.Column]] = field(default_factory=dict)
     known: list[Known] = field(default_factory=list)
     loose: set[str] = field(default_factory=set)
@@ -164,7 +172,7 @@ class Resolver:
             return column(own[0], name)
         if not own and name in aliases:
             if aliases[name] is None:
-                raise NotFollowedError(f"it names '{name}' again, which looks at other rows")
+                raise OtherRowsError(f"it names '{name}' again, which looks at other rows")
             return aliases[name].copy()
         if not own and self.outer:
             return self.outer._placed(found, {})  # noqa: SLF001 - one resolver to another
@@ -189,7 +197,13 @@ def expanded(block: Block, resolver: Resolver, selected: Sequence[Any]) -> dict[
         if any(True for _ in node.find_all(exp.Columns)):
             raise NotFollowedError("it takes columns by a pattern")
         name = (node.alias_or_name or f"\0{number}").lower()
-        columns[name] = None if _opaque(node) else resolver.resolve(node.unalias(), columns)
+        aggregated = any(True for _ in node.find_all(exp.AggFunc))
+        try:
+            columns[name] = None if _opaque(node) else resolver.resolve(node.unalias(), columns)
+        except OtherRowsError:
+            columns[name] = None
+            aggregated = not block.aggregated.isdisjoint(c.name.lower() for c in node.find_all(exp.Column))
+        block.aggregated |= {name} if aggregated else set()
     return columns
 
 

@@ -31,6 +31,7 @@ from mmetl.engines.sql_pairs import block_leaves
 WINDOW = "a window function looks at several of its rows"
 CHOSEN = "which rows are kept is decided among several"
 ABSENT = "what is not in it decides"
+UNTOLD = "the columns of the query do not tell its rows apart"
 ALL_ROWS = "a value is made of all its rows"
 
 _PLAIN_TABLE = {"this", "alias"}
@@ -79,7 +80,8 @@ def _named(name: str) -> exp.Column:
 def _trace(leaf: Leaf) -> Trace:
     pairs = tuple(dict.fromkeys((_text(p.above), _text(p.below)) for p in leaf.pairs))
     where = " and ".join(dict.fromkeys(f"({_text(c)})" for c in leaf.where))
-    return Trace(leaf.table, pairs, where, leaf.exact, why="; ".join(dict.fromkeys(leaf.whys)))
+    whys = leaf.whys or (() if pairs or leaf.exact else (UNTOLD,))
+    return Trace(leaf.table, pairs, where, leaf.exact, leaf.must, why="; ".join(dict.fromkeys(whys)))
 
 
 def _text(node: Any) -> str:
@@ -126,7 +128,7 @@ def _set_operation(node: Any, known: Mapping[str, Relation]) -> Relation:
         lacking = [Pair(_named(n), exp.Null()) for n in names if by_name and n not in side.names]
         for leaf in side.leaves:
             renamed = tuple(Pair(_renamed(p.above, called), p.below) for p in leaf.pairs)
-            leaves.append(replace(leaf, pairs=(*renamed, *lacking)))
+            leaves.append(replace(leaf, pairs=(*renamed, *lacking), must=False))
     return Relation(tuple(names), tuple(leaves))
 
 
@@ -213,11 +215,8 @@ def _groups(block: Block, resolver: Resolver, node: exp.Select) -> None:
         raise NotFollowedError("it groups several ways")
     block.grouped = True
     if group.args.get("all"):
-        asked = dict(zip(block.columns, node.expressions, strict=False))
-        unknown = [
-            n for n, v in block.columns.items() if v is None and not any(True for _ in asked[n].find_all(exp.AggFunc))
-        ]
-        block.loose |= set(block.sources) if unknown or len(asked) != len(node.expressions) else set()
+        unknown = [n for n, value in block.columns.items() if value is None and n not in block.aggregated]
+        block.loose |= set(block.sources) if unknown else set()
     else:
         names = list(block.columns)
         block.groups = []

@@ -33,7 +33,7 @@ def block_leaves(block: Block) -> Relation:
         settled = told[alias].exact and (alias in pinned or _is_settled(block, alias, shown, pinned))
         must = alias not in block.optional | block.inner  # then the row has one of it
         found = told[alias]._replace(exact=settled or (must and alias in pinned))
-        leaves += [_below(block, leaf, found, sure=must or told[alias].exact) for leaf in relation.leaves]
+        leaves += [_below(block, leaf, found, must=must) for leaf in relation.leaves]
     return Relation(names, tuple(leaves), _key(block, shown))
 
 
@@ -143,7 +143,7 @@ def _is_settled(block: Block, alias: str, shown: Mapping[str, Any], pinned: set[
     return plain.issuperset(block.sources[alias].names)
 
 
-def _below(block: Block, leaf: Leaf, told: _Told, *, sure: bool) -> Leaf:
+def _below(block: Block, leaf: Leaf, told: _Told, *, must: bool) -> Leaf:
     """Return how rows of the result come from a table, by way of one source."""
     plain_above = {p.below.name: p.above for p in told.pairs if isinstance(p.below, exp.Column)}
     plain_below = {p.above.name: p.below for p in leaf.pairs if isinstance(p.above, exp.Column)}
@@ -167,7 +167,8 @@ def _below(block: Block, leaf: Leaf, told: _Told, *, sure: bool) -> Leaf:
         leaf.table,
         tuple(pairs),
         (*leaf.where, *(c for c in conditions if c is not None)),
-        leaf.exact and ((told.exact and followed) or (named and sure)),
+        leaf.exact and ((told.exact and followed) or (named and (must or told.exact))),
+        leaf.must and must,
         leaf.every and alone and None not in conditions,
         (*leaf.whys, *block.whys),
         leaf.key,

@@ -76,6 +76,7 @@ class _Reached:
     wanted: list[Wanted] = field(default_factory=list)
     aside: list[tuple[Trace, pa.Table]] = field(default_factory=list)
     exact: bool = True
+    only: bool = False
     expected: bool = False
     whole: dict[str, None] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
@@ -175,6 +176,7 @@ class _Walk:
             values = values.filter(pc.fill_null(values.column(trace.where), fill_value=False))
         if down and not values.num_rows:
             return
+        there.only = not there.wanted and trace.must and not down and values.num_rows == 1
         there.exact &= trace.exact
         if trace.why:
             there.notes[why] = None
@@ -200,6 +202,7 @@ class _Walk:
         if table.kind == "sources" and there.whole:
             found, there.exact = self._reader.find(table, [Wanted(())]), len(table.paths) == 1
             there.notes, there.whole = ({} if there.exact else there.whole), {}
+        there.exact |= there.only and found.total == 1
         aside = self._aside(table, there)
         if found.total or there.whole or aside or there.expected:
             steps.append(self.step(table, there, found, aside=aside))

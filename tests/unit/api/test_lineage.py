@@ -130,7 +130,8 @@ def test_nodes_and_edges_are_told_apart(town: Project) -> None:
 def test_what_cannot_be_told_to_the_row_is_said_so(town: Project) -> None:
     """A function over a whole table: nothing above it, and nothing below, is told by rows."""
     answer = why(town, "listed", "name=bob")
-    assert steps(answer, "upstream")["opaque"] == ("some", [("Ur", "bob")])
+    assert steps(answer, "upstream")["opaque"] == ("rows", [("Ur", "bob")])  # no other has that name
+    assert steps(why(town, "listed", "name=ann"), "upstream")["opaque"] == ("some", [("Rom", "ann"), ("Ur", "ann")])
     assert steps(answer, "upstream")["people"] == ("whole", [])
     (above,) = (s for s in answer["upstream"] if s["task"] == "people" and s["kind"] == "table")
     assert above["total"] == 5

@@ -52,6 +52,9 @@ CASES = {
     "group by all, having": Case(
         "select genre, count(*) as n from books where id < 5 group by all having count(*) > 1", {"books": ROWS}
     ),
+    "an aggregate that is named again": Case(
+        "select genre, sum(price) as total, total / count(*) as mean from books group by all", {"books": ROWS}
+    ),
     "a group that is not shown": Case("select sum(price) as price from books group by genre", {"books": WHOLE}),
     "one row of all": Case("select sum(price) as price from books where price > 4", {"books": ROWS}),
     "join": Case(
