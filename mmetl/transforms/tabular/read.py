@@ -133,7 +133,7 @@ class Read:
     """See the module."""
 
     name = "tabular.read"
-    version = 4
+    version = 5
     params = ReadParams
     packages: tuple[str, ...] = ("duckdb", "pyarrow")
     code: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from mmetl.utils.text import quote
 BATCH_ROWS = 65_536
 EXACT = 2**53  # whole numbers below it are exact as Excel keeps them
 EMPTY = ""
+_CELLS = "__mmetl_cells"
 
 _TYPES: dict[frozenset[str], pa.DataType] = {
     frozenset({"int"}): pa.int64(),
@@ -33,13 +34,23 @@ _TYPES: dict[frozenset[str], pa.DataType] = {
 
 
 def xlsx_groups(db: Session, shown: Mapping[Path, str], params: ReadParams) -> list[Group]:
-    """Return Excel files as groups. A column has one type in all of them."""
+    """Return Excel files as groups. A column has one type in all of them.
+
+    Raises:
+        TaskError: for a file that cannot be read, and a cell that is not of the type that the params give to its column.
+    """
     sheets = [_Sheet(path, name, params) for path, name in shown.items()]
     kinds: dict[str, set[str]] = {}
     for sheet in sheets:
         for name, found in sheet.kinds().items():
             kinds.setdefault(name, set()).update(found)
     types = {name: _TYPES.get(frozenset(found), pa.string()) for name, found in kinds.items()}
+    for name, kind in params.types.items():
+        if types.get(name) == pa.float64() and db.type_of(kind).id == "varchar":
+            types[name] = pa.string()  # as a cell shows it: 2, which stands beside 1.5, is no 2.0
+        elif name in types:
+            for sheet in sheets:
+                sheet.check(db, name, types[name], kind)
     groups = []
     for number, sheet in enumerate(sheets):
         schema = pa.schema([(name, types[name]) for name in sheet.names])
@@ -75,6 +86,20 @@ class _Sheet:
                 if cell != EMPTY:
                     kinds.add(_kind(cell))
         return found
+
+    def check(self, db: Session, name: str, given: pa.DataType, wanted: str) -> None:
+        """Raise TaskError for a cell of a column that is not of the type that is wanted: DuckDB would not say which."""
+        if name not in self.names:
+            return
+        at = self.names.index(name)
+        cells = pa.array([_value(row[at], given) for row in self._data()], given)
+        db.register(_CELLS, pa.table({"number": pa.array(range(1, len(cells) + 1)), "cell": cells}))
+        wrong = f"cell is not null and try_cast(cell as {wanted}) is null"
+        for number, cell in db.rows(f"select number, cell::varchar from {_CELLS} where {wrong} order by 1 limit 1"):
+            raise TaskError(
+                f"'{self.shown}': row {number} of the data has '{cell}' in '{name}', which is no {wanted}",
+                help="mend the cell, or take another type in `types`; VARCHAR holds all of them",
+            )
 
     def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows."""

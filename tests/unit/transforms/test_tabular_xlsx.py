@@ -115,6 +115,50 @@ def test_without_a_header_and_with_types(reading):
     assert rows(reading.project) == [{"column0": 1, "column1": "a"}, {"column0": 2, "column1": "b"}]
 
 
+def test_types_decide_over_what_cells_hold(reading):
+    moment = dt.datetime(2026, 11, 24, 10, 30)  # noqa: DTZ001  Excel knows no time zones
+    table = [
+        ["number", "price", "exact", "ok", "moment", "text_day", "none"],
+        [1, 1.5, 0.1, True, moment, "2026-01-02", None],
+        [2, 2, 1 / 3, False, moment, "2026-01-03", None],
+    ]
+    book(reading.project.root / "data/a.xlsx", {"S": table})
+    types = (
+        "number: VARCHAR, price: text, exact: 'DECIMAL(4,2)', ok: VARCHAR, moment: DATE, text_day: DATE, none: INTEGER"
+    )
+    done = reading(f", types: {{{types}}}")
+    assert done.code == 0, done.err
+    assert rows(reading.project) == [
+        {
+            "number": str(number),
+            "price": price,
+            "exact": exact,
+            "ok": ok,
+            "moment": "2026-11-24",
+            "text_day": f"2026-01-0{number + 1}",
+            "none": None,
+        }
+        for number, price, exact, ok in [(1, "1.5", "0.10", "true"), (2, "2", "0.33", "false")]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "other"),
+    [("INTEGER", "x", 1), ("DATE", "7", 7), ("TINYINT", "1000", 1), ("DATE", "2026-13-01", "2026-01-01")],
+)
+def test_a_cell_that_is_not_of_its_type_is_told(reading, kind, cell, other):
+    book(reading.project.root / "data/a.xlsx", {"S": [["id", "v"], [1, other], [2, None]]})
+    book(
+        reading.project.root / "data/b.xlsx",
+        {"S": [["id", "v"], [3, None], [4, int(cell) if cell.isdigit() else cell]]},
+    )
+    place = "'data/a.xlsx': row 1" if str(other) == cell else "'data/b.xlsx': row 2"
+    told = (
+        f"{place} of the data has '{cell}' in 'v', which is no {kind}; mend the cell, or take another type in `types`"
+    )
+    assert told in reading(f", types: {{v: {kind}}}").err
+
+
 @pytest.mark.parametrize(
     ("table", "told"),
     [
