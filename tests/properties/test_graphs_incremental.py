@@ -47,7 +47,7 @@ tasks:
 GRAPHS = ("kg", "numbers", "groups", "cited", "told", "chunks", "mentions", "lexical", "pairs", "near")
 PARAMS = {
     "dangling": ["drop", "create"],
-    "template": ["{_key} is of {year}[[, cited by {by}]]", "{_key} cites {out}"],
+    "template": ["{_key}[[ is of {year}]][[, cited by {by}]]", "{_key} cites {out}"],
     "k": ["2", "1"],
 }
 ID = st.integers(0, 30)
