@@ -27,6 +27,7 @@ class Trace(NamedTuple):
         exact: whether it came from all of these rows; else from some of them, nobody knows which, and from no others.
         must: whether it surely came from one of these rows: if there is only one, it is that.
         same_cut: whether both tables are cut into buckets alike, so that rows which belong together lie in buckets of one number.
+        through: how the rows of another input came into the table, whose rows these pairs are over; None: over the table's own.
         why: what else had a part, or why no pair is known. A sentence without a capital and a full stop.
     """
 
@@ -37,6 +38,12 @@ class Trace(NamedTuple):
     must: bool = False
     same_cut: bool = False
     why: str = ""
+    through: Trace | None = None
+
+    @property
+    def outermost(self) -> Trace:
+        """The trace whose pairs are over the table itself."""
+        return self.through.outermost if self.through else self
 
     @property
     def whole(self) -> bool:

@@ -44,6 +44,7 @@ class Leaf:
         every: whether each of the table's rows, for which the conditions hold, has a part in some row.
         whys: what else has a part.
         key: of the table.
+        through: the table whose rows the pairs are over, and how these come into the relation; None: they are over the relation's.
     """
 
     table: str
@@ -54,6 +55,7 @@ class Leaf:
     every: bool = True
     whys: tuple[str, ...] = ()
     key: frozenset[str] = frozenset()
+    through: Leaf | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -81,7 +81,8 @@ def _trace(leaf: Leaf) -> Trace:
     pairs = tuple(dict.fromkeys((_text(p.above), _text(p.below)) for p in leaf.pairs))
     where = " and ".join(dict.fromkeys(f"({_text(c)})" for c in leaf.where))
     whys = leaf.whys or (() if pairs or leaf.exact else (UNTOLD,))
-    return Trace(leaf.table, pairs, where, leaf.exact, leaf.must, why="; ".join(dict.fromkeys(whys)))
+    through = _trace(leaf.through) if leaf.through else None
+    return Trace(leaf.table, pairs, where, leaf.exact, leaf.must, why="; ".join(dict.fromkeys(whys)), through=through)
 
 
 def _text(node: Any) -> str:
@@ -126,10 +127,16 @@ def _set_operation(node: Any, known: Mapping[str, Relation]) -> Relation:
             continue
         called = dict(zip(side.names, side.names if by_name else names, strict=False))
         lacking = [Pair(_named(n), exp.Null()) for n in names if by_name and n not in side.names]
-        for leaf in side.leaves:
-            renamed = tuple(Pair(_renamed(p.above, called), p.below) for p in leaf.pairs)
-            leaves.append(replace(leaf, pairs=(*renamed, *lacking), must=False))
+        leaves += [_called(leaf, called, lacking) for leaf in side.leaves]
     return Relation(tuple(names), tuple(leaves))
+
+
+def _called(leaf: Leaf, called: Mapping[str, str], lacking: Sequence[Pair]) -> Leaf:
+    """Return how rows of a set operation come from a table, given that of one side, whose columns are called otherwise there."""
+    if leaf.through:
+        return replace(leaf, through=_called(leaf.through, called, lacking), must=False)
+    renamed = (Pair(_renamed(p.above, called), p.below) for p in leaf.pairs)
+    return replace(leaf, pairs=(*renamed, *lacking), must=False)
 
 
 def _renamed(node: Any, called: Mapping[str, str]) -> Any:

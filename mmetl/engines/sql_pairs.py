@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlglot import exp
@@ -28,13 +29,43 @@ def block_leaves(block: Block) -> Relation:
     equal = _equal(block, shown)
     told = {alias: _pairs_of(block, alias, equal) for alias in block.sources}
     pinned = {alias for alias in told if _is_pinned(block.sources[alias], told[alias])}
-    leaves: list[Leaf] = list(block.outside)
+    leaves_of: dict[str, list[Leaf]] = {}
     for alias, relation in block.sources.items():
         settled = told[alias].exact and (alias in pinned or _is_settled(block, alias, shown, pinned))
         must = alias not in block.optional | block.inner  # then the row has one of it
         found = told[alias]._replace(exact=settled or (must and alias in pinned))
-        leaves += [_below(block, leaf, found, must=must) for leaf in relation.leaves]
+        leaves_of[alias] = [_below(block, leaf, found, must=must) for leaf in relation.leaves]
+    _reach_others(block, leaves_of)
+    leaves = [*block.outside, *(leaf for found in leaves_of.values() for leaf in found)]
     return Relation(names, tuple(leaves), _key(block, shown))
+
+
+def _reach_others(block: Block, leaves_of: dict[str, list[Leaf]]) -> None:
+    """Give tables of which the result shows nothing the rows that they are joined to: these lead to theirs."""
+    reached = [a for a in leaves_of if _is_table(block, a) and leaves_of[a][0].pairs]
+    for near in reached:
+        for far in leaves_of:
+            if far in reached or not _is_table(block, far) or leaves_of[far][0].exact:
+                continue
+            pairs = tuple(Pair(_bare(a), _bare(b)) for a, b in _joined_by(block, near, far))
+            if pairs:
+                leaves_of[far] = [replace(leaves_of[far][0], pairs=pairs, through=leaves_of[near][0])]
+                reached.append(far)  # the loop comes to it, too
+
+
+def _is_table(block: Block, alias: str) -> bool:
+    """Tell whether a source is a table, or some rows of one, with its columns as they are."""
+    leaves = block.sources[alias].leaves
+    return len(leaves) == 1 and not leaves[0].through and all(p.above == p.below for p in leaves[0].pairs)
+
+
+def _joined_by(block: Block, near: str, far: str) -> Iterator[tuple[Any, Any]]:
+    """Yield what is equal in rows of two sources that meet."""
+    for that, of in block.known:
+        if isinstance(that, exp.EQ) and far in of:
+            for a, b in ((that.left, that.right), (that.right, that.left)):
+                if sources_of(a) == {near} and sources_of(b) == {far}:
+                    yield a, b
 
 
 def _text(node: Any) -> str:
@@ -145,6 +176,11 @@ def _is_settled(block: Block, alias: str, shown: Mapping[str, Any], pinned: set[
 
 def _below(block: Block, leaf: Leaf, told: _Told, *, must: bool) -> Leaf:
     """Return how rows of the result come from a table, by way of one source."""
+    if leaf.through:
+        nearer = _below(block, leaf.through, told, must=must)
+        if not nearer.pairs:
+            return Leaf(leaf.table, (), exact=False, whys=(*leaf.whys, *block.whys))
+        return replace(leaf, through=nearer, must=leaf.must and must, every=False, whys=(*leaf.whys, *block.whys))
     plain_above = {p.below.name: p.above for p in told.pairs if isinstance(p.below, exp.Column)}
     plain_below = {p.above.name: p.below for p in leaf.pairs if isinstance(p.above, exp.Column)}
     pairs = []

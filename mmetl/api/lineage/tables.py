@@ -145,6 +145,13 @@ class Tables:
             self._links[task] = list(self._found(task))
         return self._links[task]
 
+    def named(self, task: str, alias: str) -> list[str]:
+        """Return the tasks that an alias of a task's inputs stands for: several for a family."""
+        detail = self.details[task]
+        if alias in detail.families:
+            return [name for name, _ in detail.families[alias]]
+        return [detail.inputs[alias]]
+
     def users(self, task: str) -> list[Link]:
         """Return how the rows of other tasks belong to those of a task."""
         readers = [n.name for n in self.plan.tasks.values() if task in n.tables or task in n.after]
@@ -199,8 +206,7 @@ class Tables:
 
     def _found(self, task: str) -> Iterator[Link]:
         detail, node = self.details[task], self.plan.tasks[task]
-        sources = {alias: [other] for alias, other in detail.inputs.items()}
-        sources |= {alias: [name for name, _ in members] for alias, members in detail.families.items()}
+        sources = {alias: self.named(task, alias) for alias in (*detail.inputs, *detail.families)}
         traced: set[str] = set()
         for trace in self._traces(detail, sources):
             traced.add(trace.input)
@@ -208,8 +214,8 @@ class Tables:
                 yield Link(task, SOURCES, trace)
             for other in sources.get(trace.input, ()):
                 yield Link(task, other, trace)
-        for alias in sources:
-            for other in sources[alias] if alias not in traced else ():
+        for alias, others in sources.items():
+            for other in others if alias not in traced else ():
                 yield Link(task, other, whole(alias, f"{detail.transform} does not tell rows apart"))
         read = self.read(task)
         if read and SOURCES not in traced:

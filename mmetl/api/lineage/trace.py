@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mmetl.api.lineage.history import History
+from mmetl.api.lineage.hops import Hops
 from mmetl.api.lineage.keys import Located, as_aside, locate, readable_aside
 from mmetl.api.lineage.model import LIMIT, Aside, Grain, Key, Lineage, Row, Step
 from mmetl.api.lineage.rows import Found, Reader, Wanted
@@ -105,6 +105,7 @@ class _Walk:
 
     def __init__(self, tables: Tables, reader: Reader, limit: int) -> None:
         self._tables, self._reader, self._limit = tables, reader, limit
+        self._hops = Hops(tables, reader)
         self._history = History(tables.project, tables.plan)
 
     # --- the two ways
@@ -140,7 +141,7 @@ class _Walk:
 
     def asked_of(self, task: str, *, up: bool, down: bool) -> list[str]:
         """Return the expressions over the rows of a task that lead to those that they came from, and to those that came from them."""
-        above = (side for link in (self._tables.links(task) if up else ()) for side, _ in link.trace.pairs)
+        above = (side for link in (self._tables.links(task) if up else ()) for side, _ in link.trace.outermost.pairs)
         users = self._tables.users(task) if down else []
         below = (side for link in users for _, side in link.trace.pairs)
         where = (link.trace.where for link in users if link.trace.where)
@@ -166,29 +167,20 @@ class _Walk:
         if at.values is None or trace.whole:
             return
         there.expected |= trace.same_cut and not down
-        here = [pair[1 if down else 0] for pair in trace.pairs]
-        sides = tuple(pair[0 if down else 1] for pair in trace.pairs)
-        values = at.values
-        if not set(here) <= set(values.column_names):
+        here = {side for _, side in trace.pairs} if down else {side for side, _ in trace.outermost.pairs}
+        if not here <= set(at.values.column_names):
             there.whole["the row is not there, so what it was made of cannot be told"] = None
             return
-        if down and trace.where:
-            values = values.filter(pc.fill_null(values.column(trace.where), fill_value=False))
-        if down and not values.num_rows:
+        wanted = (self._hops.down if down else self._hops.up)(link.task, trace, at.values)
+        if wanted is None:
             return
-        there.only = not there.wanted and trace.must and not down and values.num_rows == 1
+        there.only = not there.wanted and trace.must and not down and at.values.num_rows == 1
         there.exact &= trace.exact
         if trace.why:
             there.notes[why] = None
-        chosen = values.select(list(dict.fromkeys(here))) if here else None
-        wanted = (
-            None
-            if chosen is None
-            else pa.table([chosen.column(h) for h in here], names=[str(n) for n in range(len(here))])
-        )
-        there.wanted.append(Wanted(sides, wanted, "" if down else trace.where))
-        if down and wanted is not None:
-            there.aside.append((trace, wanted))
+        there.wanted.append(wanted)
+        if down and wanted.values is not None and not trace.through:
+            there.aside.append((trace, wanted.values))
 
     def _arrive(self, table: Readable, there: _Reached, steps: list[Step], *, down: bool) -> _Passed | None:
         """Add the step of a task; return what leads on from it, None for nothing."""

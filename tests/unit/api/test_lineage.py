@@ -51,6 +51,10 @@ tasks:
   part: {transform: tabular.sql, matrix: {least: [0, 2]}, key: [town], params: {sql: "select town, n from towns where n > ${matrix:least}"}}
   both: {transform: tabular.sql, key: [least, town], params: {sql: select * from part}}
   files: {transform: tabular.write, inputs: [towns], params: {path: out/towns, partition_by: [town]}}
+  joined:
+    transform: tabular.sql
+    key: [word]
+    params: {sql: "select word, max(length(text)) as longest from words w join people p on p.town = w.town and p.name = w.name group by word"}
   report: {transform: tabular.write, inputs: [listed], params: {path: out/list.csv}}
 """
 PEOPLE = "town,name,text\nUr,ann,a b\nUr,bob,b c d\nRom,ann,e\nOslo,cleo,bad f\nOslo,dan,g h i\n"
@@ -103,6 +107,7 @@ def test_a_row_is_followed_up_to_its_file_and_down_to_the_graph(town: Project) -
         "both": ("rows", [(0, "Ur"), (2, "Ur")]),
         "graph": ("rows", [("node", "Town", "Ur")]),
         "files": ("rows", [("out/towns/town=Ur/data.parquet",)]),
+        "joined": ("some", [("C",)]),
     }
 
 
@@ -125,6 +130,14 @@ def test_nodes_and_edges_are_told_apart(town: Project) -> None:
         "rows",
         [("edge", "IN", '["Person","[\\"Rom\\",\\"ann\\"]","Town","Rom"]'), ("node", "Person", '["Rom","ann"]'), ("node", "Town", "Rom")],
     )  # fmt: skip
+
+
+def test_a_table_that_was_joined_is_followed_through_the_other(town: Project) -> None:
+    """`joined` shows nothing of `people`: its rows are found by those of `words`."""
+    up = steps(why(town, "joined", "B"), "upstream")
+    assert up["words"] == ("some", [("Ur", "ann", "B"), ("Ur", "bob", "B")])
+    assert up["people"] == ("some", [("Ur", "ann"), ("Ur", "bob")])
+    assert steps(why(town, "people", '["Ur","bob"]'), "downstream")["joined"] == ("some", [("B",), ("C",), ("D",)])
 
 
 def test_what_cannot_be_told_to_the_row_is_said_so(town: Project) -> None:

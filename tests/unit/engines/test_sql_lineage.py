@@ -86,7 +86,15 @@ CASES = {
     ),
     "join, then group": Case(
         "select author, list(title order by title) as titles from books join wrote on book = id group by author",
-        {"books": WHOLE, "wrote": SOME},
+        {"books": SOME, "wrote": SOME},
+    ),
+    "joins one after the other, then group": Case(
+        "select town, count(*) as n from books join wrote on book = id join people on name = author group by town",
+        {"books": SOME, "wrote": SOME, "people": SOME},
+    ),
+    "left join, then group": Case(
+        "select title, count(share) as n from books left join wrote on book = id group by title",
+        {"books": SOME, "wrote": SOME},
     ),
     "join by a text": Case(
         "select id, author from books join wrote on book::varchar = id::varchar", {"books": ROWS, "wrote": ROWS}
@@ -95,7 +103,7 @@ CASES = {
     "in, grouped": Case(
         "select book, count(*) as n from wrote where author in (select name from people) and book in (select id from books)"
         " group by all",
-        {"wrote": SOME, "books": ROWS, "people": WHOLE},
+        {"wrote": SOME, "books": ROWS, "people": SOME},
     ),
     "exists": Case(
         "select id, title from books where exists (select 1 from wrote where book = id)", {"books": ROWS, "wrote": ROWS}
@@ -188,17 +196,29 @@ class Data:
         """Return (number of an input's row, row of the result) of all pairs that belong together by some traces."""
         found = set()
         for trace in traces:
-            where = f" where {trace.where}" if trace.where else ""
-            here = "".join(f", ({side}) as __b{k}" for k, (_, side) in enumerate(trace.pairs))
-            there = "".join(f", ({side}) as __a{k}" for k, (side, _) in enumerate(trace.pairs))
-            same = " and ".join(f"__a{k} is not distinct from __b{k}" for k in range(len(trace.pairs))) or "true"
+            tables, conditions = [f"{selected(trace)} x0"], []
+            step: Trace | None = trace
+            for depth in range(1, 9):
+                assert step
+                conditions += [f"x{depth}.a{k} is not distinct from x{depth - 1}.b{k}" for k in range(len(step.pairs))]
+                above = "".join(f", ({side}) as a{k}" for k, (side, _) in enumerate(step.pairs))
+                step = step.through
+                tables.append(f"{selected(step, above) if step else f'(select *{above} from ({sql}))'} x{depth}")
+                if step is None:
+                    break
             rows = self.db.execute(
-                f"select i.n, o.* from (select n{here} from __n_{trace.input}{where}) i"
-                f" join (select *{there} from ({sql})) o on {same}"
+                f"select x0.n, x{depth}.* from {', '.join(tables)} where {' and '.join(conditions) or 'true'}"
             ).fetchall()
             width = len(self.db.execute(f"select * from ({sql}) limit 0").description or [])
             found |= {(row[0], repr(tuple(row[1 : 1 + width]))) for row in rows}
         return found
+
+
+def selected(trace: Trace, more: str = "") -> str:
+    """Return the rows of a trace's input with what its pairs compare."""
+    below = "".join(f", ({side}) as b{k}" for k, (_, side) in enumerate(trace.pairs))
+    where = f" where {trace.where}" if trace.where else ""
+    return f"(select n{more}{below} from __n_{trace.input}{where})"
 
 
 def told(traces: list[Trace]) -> str:
