@@ -1,6 +1,14 @@
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import org.neo4j.configuration.GraphDatabaseSettings;
+import org.neo4j.gds.betweenness.BetweennessCentralityStreamProc;
+import org.neo4j.gds.catalog.GraphDropProc;
+import org.neo4j.gds.functions.AsNodeFunc;
+import org.neo4j.gds.louvain.LouvainStreamProc;
+import org.neo4j.gds.pagerank.PageRankStreamProc;
+import org.neo4j.gds.projection.CypherAggregation;
+import org.neo4j.gds.wcc.WccStreamProc;
 import org.neo4j.harness.Neo4j;
 import org.neo4j.harness.Neo4jBuilders;
 
@@ -13,6 +21,15 @@ public class Server {
                 .withConfig(GraphDatabaseSettings.auth_enabled, true)
                 // A wrong password is one of the things that are tested, many times.
                 .withConfig(GraphDatabaseSettings.auth_max_failed_attempts, 0)
+                // Of the plugin, what mmETL calls; with the rights that its installation gives it.
+                .withConfig(GraphDatabaseSettings.procedure_unrestricted, List.of("gds.*"))
+                .withAggregationFunction(CypherAggregation.class)
+                .withFunction(AsNodeFunc.class)
+                .withProcedure(GraphDropProc.class)
+                .withProcedure(PageRankStreamProc.class)
+                .withProcedure(BetweennessCentralityStreamProc.class)
+                .withProcedure(WccStreamProc.class)
+                .withProcedure(LouvainStreamProc.class)
                 .build()) {
             server.databaseManagementService().database("system").executeTransactionally(
                     "ALTER USER neo4j SET PASSWORD $password CHANGE NOT REQUIRED",

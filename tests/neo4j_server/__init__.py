@@ -37,17 +37,26 @@ def jars(cache: Path) -> Path | str:
 class Server:
     """A server that was started, on a free port of loopback.
 
+    Args:
+        folder: of its jars.
+        data: a folder for what it keeps.
+        options: of Java; the default is for little data, and a quick start.
+
     Attributes:
+        pid: of its process.
         uri: where it listens; empty if it did not come up.
         said: what it said on its way.
     """
 
-    def __init__(self, folder: Path, data: Path) -> None:
+    def __init__(
+        self, folder: Path, data: Path, options: Sequence[str] = ("-Xmx512m", "-XX:TieredStopAtLevel=1")
+    ) -> None:
         self._log = (data / "server.log").open("w+")
-        command = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", f"{folder}/*", str(HERE / "Server.java")]
+        command = ["java", *options, "-cp", f"{folder}/*", str(HERE / "Server.java")]
         self._process = subprocess.Popen(
             [*command, str(data), PASSWORD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
+        self.pid = self._process.pid
         self.uri = ""
         for line in self._process.stdout or ():
             if line.startswith("BOLT "):

@@ -12,9 +12,10 @@ from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
+from mmetl.errors import ParamError
 from mmetl.transforms.graph.metrics import named_groups
 from mmetl.transforms.graph.traces import own_nodes
-from mmetl.transforms.graph.whole import NetworkParams, check_input
+from mmetl.transforms.graph.whole import NetworkParams, check_input, notes_of
 
 if TYPE_CHECKING:
     from mmetl.transforms.graph.network import Network
@@ -39,10 +40,13 @@ class Communities:
     packages: tuple[str, ...] = ("networkx", "duckdb", "pyarrow")
     code: tuple[str, ...] = ()
 
-    def declare(self, params: CommunitiesParams, scope: Scope) -> Declaration:  # noqa: ARG002
-        """Raise ParamError unless there is one input."""
+    def declare(self, params: CommunitiesParams, scope: Scope) -> Declaration:
+        """Raise ParamError unless there is one input, and for what the engine does not have."""
         check_input(self.name, scope)
-        return Declaration(named_inputs=False)
+        for name in ("resolution", "seed"):
+            if params.engine == "gds" and getattr(params, name) != type(params).model_fields[name].default:
+                raise ParamError(f"`engine: gds` has no `{name}`", help="leave one of them out", param=(name,))
+        return Declaration(named_inputs=False, notes=notes_of(params))
 
     def lineage(self, _params: CommunitiesParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
         """Yield that a row is about a node, and made of the whole graph: see contracts.lineage."""
@@ -60,10 +64,22 @@ class Communities:
         from mmetl.transforms.graph.network import read_network, store_nodes
 
         network = read_network(job, job.params)
-        community = named_groups(network, _louvain(network, job.params))
+        community = named_groups(network, _groups(job, network))
         sizes = Counter(community.to_pylist())
         size = pa.array([sizes[name] for name in community.to_pylist()], pa.int64())
         return store_nodes(job, network, {"community": community, "community_size": size})
+
+
+def _groups(job: Job, network: Network) -> Any:
+    if job.params.engine == "local":
+        return _louvain(network, job.params)
+    from mmetl.engines.gds import LOUVAIN
+    from mmetl.transforms.graph.pushed import groups_of, in_order, is_pushed, pushed
+
+    if not is_pushed(job) or not network.size:
+        return _louvain(network, job.params)
+    with pushed(job, network, directed=False) as graph:
+        return groups_of(in_order(network, graph.values(LOUVAIN, job.params.weight is not None)))
 
 
 def _louvain(network: Network, params: CommunitiesParams) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,7 @@ from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.graph.mapping import Word
 from mmetl.transforms.graph.traces import own_nodes
-from mmetl.transforms.graph.whole import NetworkParams, check_input
+from mmetl.transforms.graph.whole import NetworkParams, check_input, notes_of
 
 if TYPE_CHECKING:
     from mmetl.transforms.graph.network import Network
@@ -72,7 +73,7 @@ class Metrics:
                 help="write `metrics: [distance]` and `start: [{label: L, key: K}]`",
                 param=("metrics",) if not params.start else ("start",),
             )
-        return Declaration(named_inputs=False)
+        return Declaration(named_inputs=False, notes=notes_of(params))
 
     def lineage(self, _params: MetricsParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
         """Yield that a row is about a node, and made of the whole graph: see contracts.lineage."""
@@ -85,7 +86,9 @@ class Metrics:
         from mmetl.transforms.graph.network import read_network, store_nodes
 
         asked = _Asked(read_network(job, job.params), job.params)
-        return store_nodes(job, asked.network, {m: _METRICS[m](asked) for m in job.params.metrics})
+        pushed = _pushed(job, asked) if job.params.engine == "gds" else {}
+        columns = {m: pushed[m] if m in pushed else _METRICS[m](asked) for m in job.params.metrics}
+        return store_nodes(job, asked.network, columns)
 
 
 class _Asked:
@@ -179,6 +182,33 @@ def _distance(asked: _Asked) -> Any:
         for number in layer:
             steps[number] = distance
     return pa.array(steps, pa.int64())
+
+
+def _pushed(job: Job, asked: _Asked) -> dict[Metric, Any]:
+    """Return the metrics that Neo4j computes, on the scale of our own; nothing in a test, and for a graph without nodes."""
+    from mmetl.engines.gds import BETWEENNESS, COMPONENT, PAGERANK, rounds
+    from mmetl.transforms.graph.pushed import floats, groups_of, in_order, is_pushed, pushed
+
+    network, params = asked.network, asked.params
+    made: dict[Metric, Any] = {}
+    wanted = {"pagerank", "betweenness", "component"}.intersection(params.metrics)
+    if not is_pushed(job) or not wanted or not network.size:
+        return {}
+    with pushed(job, network, directed=params.directed) as graph:
+        if "pagerank" in wanted:
+            limits = {"maxIterations": rounds(params.damping, MOST_ROUNDS), "tolerance": TOLERANCE}
+            weighted = params.weight is not None
+            scores = in_order(network, graph.values(PAGERANK, weighted, dampingFactor=params.damping, **limits))
+            whole = math.fsum(scores)  # it starts each node with 1 - damping, and lets what nodes without edges have go
+            made["pagerank"] = floats([score / whole for score in scores])
+        if "betweenness" in wanted:
+            ways = (network.size - 1) * (network.size - 2) / (1 if params.directed else 2)
+            made["betweenness"] = floats(
+                [n / ways if ways else 0.0 for n in in_order(network, graph.values(BETWEENNESS))]
+            )
+        if "component" in wanted:
+            made["component"] = named_groups(network, groups_of(in_order(network, graph.values(COMPONENT))))
+    return made
 
 
 _METRICS: Mapping[Metric, Callable[[_Asked], Any]] = {
