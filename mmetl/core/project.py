@@ -252,8 +252,8 @@ class Project:
 
     # --- decisions
 
-    def facts(self, plan: Plan, *, forced: Mapping[str, Kind] = NOTHING) -> Facts:
-        """Return what is recorded about a plan's tasks; nothing of the outside is looked at yet."""
+    def facts(self, plan: Plan, *, forced: Mapping[str, Kind] = NOTHING, asking: bool = True) -> Facts:
+        """Return what is recorded about a plan's tasks; nothing of the outside is looked at yet. `asking`: stores of others, later."""
         rows = self.store.rows(f"select {RECORD_COLUMNS} from tasks where pipeline = ?", (plan.pipeline,))
         records = {row[0]: Record._make(row) for row in rows}
 
@@ -281,14 +281,19 @@ class Project:
             forced=forced,
             leftovers=find_leftovers(self.store, plan, records, self.trees.page),
             attempts=lambda: attempts(self.store, plan.pipeline),
-            stores=lambda: self.stores,
+            stores=(lambda: self.stores) if asking else None,
         )
 
     def decide(
-        self, plan: Plan, names: Iterable[str] | None = None, *, forced: Mapping[str, Kind] = NOTHING
+        self,
+        plan: Plan,
+        names: Iterable[str] | None = None,
+        *,
+        forced: Mapping[str, Kind] = NOTHING,
+        asking: bool = True,
     ) -> tuple[Facts, dict[str, Decision]]:
-        """Observe and decide over some tasks (all by default), in topological order."""
-        facts = self.facts(plan, forced=forced)
+        """Observe and decide over some tasks (all by default), in topological order. Not `asking`: stores of others are as they were."""
+        facts = self.facts(plan, forced=forced, asking=asking)
         wanted = list(plan.tasks if names is None else names)
         observe((plan.tasks[n] for n in wanted), facts)
         return facts, decide_all(plan, wanted, facts)

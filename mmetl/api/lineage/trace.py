@@ -273,6 +273,6 @@ class _Walk:
         plan = self._tables.plan
         needs = {n: (*node.tables, *node.after) for n, node in plan.tasks.items()}
         wanted = upstream(needs, [s.task for steps in lists for s in steps])
-        _, decisions = self._tables.project.decide(plan, [n for n in plan.tasks if n in wanted])
+        _, decisions = self._tables.project.decide(plan, [n for n in plan.tasks if n in wanted], asking=False)
         for steps in lists:
             yield [s if s.kind == "sources" else s._replace(state=WORDS[decisions[s.task].freshness]) for s in steps]
