@@ -96,13 +96,15 @@ class Tables:
         self.project, self.plan = project, plan
         self._inputs = Inputs(project.store, PartStore(project.files), project.root)
         self._registry = Registry(project.root)
+        self._details: dict[str, TaskDetail] = {}
         self._links: dict[str, list[Link]] = {}
         self._readable: dict[tuple[str, bool], Readable] = {}
 
-    @cached_property
-    def details(self) -> Mapping[str, TaskDetail]:
-        """What running each task needs."""
-        return self.project.details(self.plan, self.plan.tasks)
+    def detail(self, task: str) -> TaskDetail:
+        """Return what running a task needs: of those that are come to, and of no others."""
+        if task not in self._details:
+            self._details |= self.project.details(self.plan, [task])
+        return self._details[task]
 
     @cached_property
     def manifests(self) -> Mapping[str, Manifest]:
@@ -147,7 +149,7 @@ class Tables:
 
     def named(self, task: str, alias: str) -> list[str]:
         """Return the tasks that an alias of a task's inputs stands for: several for a family."""
-        detail = self.details[task]
+        detail = self.detail(task)
         if alias in detail.families:
             return [name for name, _ in detail.families[alias]]
         return [detail.inputs[alias]]
@@ -174,13 +176,14 @@ class Tables:
             source,
             key=_view_key(source) if isinstance(source, View) else manifest.key,
             cut=self._cut(task, manifest),
-            variables=self.details[task].matrix,
-            lacking=tuple(sorted(lacking - own - set(self.details[task].matrix))),
+            variables=self.detail(task).matrix,
+            lacking=tuple(sorted(lacking - own - set(self.detail(task).matrix))),
         )
 
     def _families_with(self, task: str) -> Iterator[list[str]]:
-        for detail in self.details.values() if self.details[task].matrix else ():
-            for members in detail.families.values():
+        readers = [n.name for n in self.plan.tasks.values() if task in n.tables] if self.detail(task).matrix else []
+        for reader in readers:
+            for members in self.detail(reader).families.values():
                 names = [name for name, _ in members]
                 if task in names:
                     yield [c.name for n in names if n in self.manifests for c in self.manifests[n].columns]
@@ -205,7 +208,7 @@ class Tables:
         return manifest.key
 
     def _found(self, task: str) -> Iterator[Link]:
-        detail, node = self.details[task], self.plan.tasks[task]
+        detail, node = self.detail(task), self.plan.tasks[task]
         sources = {alias: self.named(task, alias) for alias in (*detail.inputs, *detail.families)}
         traced: set[str] = set()
         for trace in self._traces(detail, sources):

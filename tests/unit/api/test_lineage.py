@@ -243,6 +243,36 @@ def test_types_that_meet_are_compared_as_texts(empty: Project) -> None:
     assert "help: mmetl doctor --deep tells whether a part is damaged" in damaged.err
 
 
+def test_rows_are_found_in_whatever_bucket_they_are(empty: Project) -> None:
+    """Of tables in many buckets only those are read that can hold a row, whatever the types of its key."""
+    empty.write("own.py", OWN)
+    days = [f"2026-{1 + n % 12:02}-{1 + n % 28:02}" for n in range(300)]
+    lines = [f"{day},{n},{n / 4},{'x' * 1500} {n}\n" for n, day in enumerate(days)]
+    empty.write("rows.csv", "day,n,cost,text\n" + "".join(lines))
+    empty.write(
+        "pipeline.yaml",
+        "version: 1\nname: p\nimports: [./own.py]\ntasks:\n"
+        "  rows: {transform: tabular.read, key: [day, n, cost], params: {path: rows.csv, types: {cost: 'decimal(9, 2)'}}}\n"
+        "  loud: {transform: own.shout, inputs: [rows]}\n"
+        "  words: {transform: own.words, inputs: [loud]}\n"
+        "  named: {transform: tabular.select, inputs: [loud], key: [day, n, cost], params: {exclude: [text, loud]}}\n"
+        "  graph: {transform: graph.build, params: {nodes: [{label: N, from: named, key: n}]}}\n",
+    )
+    assert empty.fast("run").code == 0
+    opened = Opened.open(empty.root)
+    assert {len(opened.artifact(task).paths) for task in ("rows", "loud", "words", "named")} == {16}
+    for n in range(0, 300, 60):
+        found = opened.why("rows", {"day": days[n], "n": n, "cost": f"{n / 4:.2f}"})
+        assert {s.task: s.total for s in found.downstream} == {"loud": 1, "words": 2, "named": 1, "graph": 1}
+        assert found.parts_read == 5
+        up = opened.why("graph", ["node", "N", str(n)]).upstream
+        assert [(s.task, s.total, s.rows[0].key["n"]) for s in up if s.kind == "table"] == [
+            ("named", 1, n),
+            ("loud", 1, n),
+            ("rows", 1, n),
+        ]
+
+
 def test_a_file_is_followed_to_the_rows_in_it(town: Project) -> None:
     """Of a folder cut by a column only its own; of one file all."""
     cut = steps(why(town, "files", "out/towns/town=Rom/data.parquet"), "upstream")
