@@ -14,8 +14,8 @@ from mmetl.items.calls import Result, joined
 from mmetl.items.pieces import Sent, received, sent
 from mmetl.workers.local import LocalWorkers, Lost
 
-PAYS_S = 2.0
-"""Seconds of work left, here, from which on worker processes are started: each takes 0.4 s of CPU until it is ready."""
+PAYS_S = 4.0
+"""Seconds of work left, here, from which on worker processes are started: each takes 0.5 s of CPU until it is ready, and 100 MB."""
 
 
 class Spread:

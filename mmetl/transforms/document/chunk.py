@@ -157,6 +157,7 @@ CHUNK = ChunkTransform(
         many=True,
         key=("chunk",),
         batch_rows=256,
+        parallel=True,
     ),
     ChunkParams,
     version=3,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mmetl.contracts.items import Items
-from mmetl.contracts.transform import Job
 from mmetl.items.transform import ItemTransform
 from mmetl.transforms.document.sensitive import FINDERS, Finder, Span, find_spans, own_finder
 
@@ -92,19 +90,11 @@ def _compiled(pattern: str, what: str) -> re.Pattern[str]:
         raise ValueError(f"{what} is no regular expression: {error}") from error
 
 
-class Redact(ItemTransform):
-    """See the module."""
-
-    def prepare(self, job: Job, closing: ExitStack) -> Callable[..., Any]:  # noqa: ARG002  it has nothing to close
-        """Return the function of a batch."""
-        params: RedactParams = job.params
-        finders = [(n, own_finder(params.patterns[n]) if n in params.patterns else FINDERS[n]) for n in params.names]
-        allowed = [re.compile(p).fullmatch for p in params.allow]
-
-        def redacted(batch: pa.RecordBatch) -> dict[str, Any]:
-            return _redacted(batch.column(params.text).to_pylist(), params, finders, allowed)
-
-        return redacted
+def redacted(batch: pa.RecordBatch, params: RedactParams) -> dict[str, Any]:
+    """Return the redacted texts of a batch, how often each kind stood in them, and where."""
+    finders = [(n, own_finder(params.patterns[n]) if n in params.patterns else FINDERS[n]) for n in params.names]
+    allowed = [re.compile(p).fullmatch for p in params.allow]
+    return _redacted(batch.column(params.text).to_pylist(), params, finders, allowed)
 
 
 def _redacted(
@@ -157,10 +147,10 @@ def _types(params: RedactParams) -> Mapping[str, Any]:
     }
 
 
-REDACT = Redact(
+REDACT = ItemTransform(
     "document.redact",
-    None,
-    Items(reads=lambda params: (params.text,), makes=_types, batch_rows=256),
+    redacted,
+    Items(reads=lambda params: (params.text,), makes=_types, batch_rows=256, parallel=True),
     RedactParams,
     version=1,
 )

@@ -8,6 +8,10 @@ import signal
 import pytest
 from harness import wait_for
 
+from mmetl.core.find import find_task
+from mmetl.core.project import Project as Opened
+from mmetl.workers.local import LocalWorkers
+
 REAL_CORES = os.cpu_count()
 OWN = '''\
 """An item-wise transform that may be called in other processes."""
@@ -139,3 +143,36 @@ def test_an_interrupt_ends_the_processes_and_keeps_finished_batches(heavy):
     done = heavy.go()["loud"]
     assert 1000 - before <= done["items"]["computed"] <= 1000 - before + 5 * 20, "what was under way, at most"
     assert len(heavy.table("loud")) == 1000
+
+
+def made(project, *tasks):
+    """Return the parts of some tasks."""
+    opened = Opened.open(project.root)
+    return [opened.artifact(*find_task(opened, task))[0].parts for task in tasks]
+
+
+BUILT_IN = """\
+version: 1
+name: p
+tasks:
+  texts: {transform: tabular.read, params: {path: texts.csv}, key: [id]}
+  redacted: {transform: document.redact, inputs: [texts], params: {placeholder: "<{kind} {n}>"}}
+  chunks: {transform: document.chunk, inputs: [texts], params: {method: tokens, size: 8, markup: none}}
+"""
+
+
+def test_built_in_transforms_make_the_same_bytes_there(texts, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    texts.write("pipeline.yaml", BUILT_IN)
+    texts.save({i: (0, f"Text {i} of ann{i}@example.com, which has words enough for two chunks.") for i in range(600)})
+    computed = {"redacted": {"added": 600, "computed": 600}, "chunks": {"added": 600, "computed": 600}}
+    counts = {task: done["items"] for task, done in texts.go().items() if "items" in done}
+    assert counts == computed
+    here = made(texts, *counts)
+    started: list[str] = []
+    monkeypatch.setattr("mmetl.items.spread.PAYS_S", -1.0)
+    ask = LocalWorkers.stream
+    monkeypatch.setattr(LocalWorkers, "stream", lambda self, calls: started.append(self._called) or ask(self, calls))
+    texts.go("--force")
+    assert len(started) == 2
+    assert made(texts, *counts) == here
