@@ -137,7 +137,7 @@ def test_task_is_invalidated_before_its_action(empty: Project) -> None:
     assert empty.run() == {"a": "ran"}
     empty.write("in.txt", "slow")
     child = empty.start("run")
-    wait_for((empty.root / "started").exists)
+    wait_for(lambda: empty.fast("status", "--json").json()["tasks"][0]["error"] == "it is running")
     child.kill()
     child.communicate()
     empty.write("in.txt", "quick")
