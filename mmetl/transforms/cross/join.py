@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.lineage import Trace, by_columns, whole
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, Table
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
@@ -19,6 +21,7 @@ from mmetl.items.transform import item_inputs
 from mmetl.transforms.cross.link import check_texts
 from mmetl.transforms.cross.names import Spelling
 from mmetl.transforms.vector.types import dimensions_of
+from mmetl.utils.text import quote
 
 if TYPE_CHECKING:
     from mmetl.transforms.cross.joined import Join
@@ -84,6 +87,14 @@ class SimilarityJoin:
                 "`other_column` is one of the second input, and there is one input only", param=("other_column",)
             )
         return Declaration(packages=_packages(params), named_inputs=len(scope.inputs) == 2)
+
+    def lineage(self, params: JoinParams, inputs: Mapping[str, Manifest], _key: object) -> Iterator[Trace]:
+        """Yield that a row came from two, one of each table: see contracts.lineage."""
+        (alias, table), *_, (other, right) = [*inputs.items()] * 2
+        yield by_columns(alias, table.key, same_cut=True)
+        yield Trace(other, tuple((quote(OTHER + k), quote(k)) for k in right.key))
+        if params.k is not None:
+            yield whole(other, "of the pairs of a row only the best are shown")
 
     def estimate(self, job: Job) -> Mapping[str, float]:
         """Return how many rows a run would find added, changed and so on, and compare. Raises TaskError where a run would fail before it began."""

@@ -103,6 +103,8 @@ def test_two_tables(two: Project) -> None:
         {"id": 1, "other_code": "a", "score": 1.0},
         {"id": 1, "other_code": "b", "score": 0.96},
     ]
+    told = two.fast("why", "pairs", "--key", "id=1", "--key", "other_code=b").out
+    assert all(row in told for row in ("ours: 1 row", "id=1  name=Garden chair", "theirs: 1 row", "code=b"))
     two.edit("pipeline.yaml", "threshold: 0.8", "threshold: 0.8, k: 1")
     assert items(two) == {"unchanged": 9, "computed": 0, "compared": 0}
     assert rows(two) == [{"id": 1, "other_code": "a", "score": 1.0}]
