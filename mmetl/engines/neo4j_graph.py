@@ -23,9 +23,12 @@ from mmetl.engines.neo4j_rows import Row, as_rows, batches, key_rows, property_r
 from mmetl.engines.neo4j_text import (
     BEGIN,
     PREFIX,
+    PROPERTIES,
     STAMP,
     UNIQUE_STAMPS,
     UNSTAMP,
+    any_edges,
+    any_nodes,
     count_nodes,
     kept_edges,
     kept_nodes,
@@ -142,17 +145,20 @@ class Neo4jGraph:
         yield from self._left(opened, wanted)
         columns = {name for rows in new.values() for name in rows.column_names}
         absent = [p for p in before.properties if p not in columns] if before else ()
+        taken = {group: _is_taken(opened, group) for group in new}  # before the first of them is written
         for group in new:
             rows = property_rows(group, new[group], leave_out=is_empty, absent=absent)
-            yield from self._merge(group, rows)
+            yield from self._merge(group, rows, spare=taken[group])
 
-    def _merge(self, group: Group, rows: Iterable[list[Row]]) -> Iterator[Step]:
+    def _merge(self, group: Group, rows: Iterable[list[Row]], *, spare: bool = True) -> Iterator[Step]:
+        """Yield what lets rows be there; `spare`: what is there already may be others'."""
         if group.is_edge:
-            spare, merge = spare_edges(Ends(*group)), merge_edges(Ends(*group), self._owner)
+            mark, merge = spare_edges(Ends(*group)), merge_edges(Ends(*group), self._owner)
         else:
-            spare, merge = spare_nodes(group.label), merge_nodes(group.label, self._owner)
+            mark, merge = spare_nodes(group.label), merge_nodes(group.label, self._owner)
         for batch in rows:
-            yield Step(spare, [{k: v for k, v in row.items() if k != "properties"} for row in batch])
+            if spare:
+                yield Step(mark, [{k: v for k, v in row.items() if k != PROPERTIES} for row in batch])
             yield Step(merge, batch, found=True)
 
     def _left(self, opened: Any, wanted: Mapping[Group, set[Key]]) -> Iterator[Step]:
@@ -209,6 +215,11 @@ class Neo4jGraph:
         if count(transaction, self._owner, stamp.types) != (stamp.nodes, stamp.edges):
             raise AnewError("the database does not hold what it should")
         transaction.run(STAMP, owner=self._owner, said=stamp._asdict()).consume()
+
+
+def _is_taken(opened: Any, group: Group) -> bool:
+    """Tell whether a database holds anything of the kind of a group."""
+    return bool(opened.run(any_edges(group.label) if group.is_edge else any_nodes(group.label)).single()[0])
 
 
 def _labels(groups: Iterable[Group]) -> set[str]:

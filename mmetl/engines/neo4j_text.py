@@ -46,6 +46,11 @@ UNIQUE_STAMPS = f"CREATE CONSTRAINT IF NOT EXISTS FOR (_s:{STAMPS}) REQUIRE _s.o
 # --- nodes
 
 
+def any_nodes(label: str) -> str:
+    """Return the question for the number of nodes of a label, whoever keeps them; the database knows it without counting."""
+    return f"MATCH (_n:{quoted(label)}) RETURN count(_n)"
+
+
 def spare_nodes(label: str) -> str:
     """Return the statement that marks nodes as others' that are there and nobody's of mmETL."""
     return f"{ROWS.clause} {node(ROWS, '_n', label, NAME)} WHERE {UNMARKED_NODE} SET _n:{OTHERS}"
@@ -80,6 +85,11 @@ def count_nodes(owner: str) -> str:
 
 
 # --- edges
+
+
+def any_edges(type_: str) -> str:
+    """Return the question for the number of edges of a type, whoever keeps them; the database knows it without counting."""
+    return f"MATCH ()-[_e:{quoted(type_)}]->() RETURN count(_e)"
 
 
 def spare_edges(ends: Ends) -> str:

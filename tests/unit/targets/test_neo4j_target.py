@@ -10,7 +10,7 @@ import socket
 import sqlite3
 
 import pytest
-from harness import grow_old, wait_for
+from harness import Project, grow_old, wait_for
 from neo4j_server import PASSWORD
 from neo4j_server.people import CONNECTIONS, PEOPLE, PIPELINE, People
 from neo4j_server.relay import Relay
@@ -70,6 +70,19 @@ def test_a_node_of_two_tasks_goes_when_neither_has_it(people, empty):
     other.run()
     assert people.server.run("MATCH (n:Person) WHERE n._key > '5' RETURN n._key ORDER BY n._key") == [["7"], ["9"]]
     assert people.run()["outcome"] == "fresh"
+
+
+def test_two_checkouts_of_a_project_are_one_owner(people, tmp_path):
+    """Each takes the part for its own, sees that it is not as it left it, and makes it its own again."""
+    people.run()
+    (tmp_path / "other").mkdir()
+    other = People(Project(tmp_path / "other"), people.server)
+    other.people, other.knows = {1: {"name": "other", "age": 1}, 9: {"name": "nine", "age": 9}}, {(1, 9): 5}
+    for one in (other, people):
+        one.run()
+        one.check()
+        assert one.run()["outcome"] == "fresh"
+    assert other.reasons() == [f"output {PLACE} was changed by something else"]
 
 
 def test_what_was_there_before_is_never_deleted(people):
