@@ -14,16 +14,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
+from mmetl.contracts.graph import OWN
 from mmetl.contracts.target import Applied, Difference
 from mmetl.engines.cypher import Ends
 from mmetl.engines.graph_groups import Group, Groups, grouped, refuse_dangling
 from mmetl.engines.neo4j import Stamp, count, read_stamp, session
 from mmetl.engines.neo4j_answers import Neo4jAnswer, explain, is_about_query
-from mmetl.engines.neo4j_rows import Row, as_rows, batches, key_rows, property_rows, refuse_types
+from mmetl.engines.neo4j_rows import Row, as_rows, batches, key_rows, properties_of, refuse_types, whole_rows
 from mmetl.engines.neo4j_text import (
     BEGIN,
     PREFIX,
-    PROPERTIES,
     STAMP,
     UNIQUE_STAMPS,
     UNSTAMP,
@@ -50,11 +52,19 @@ Key = tuple[str, ...]
 
 
 class Step(NamedTuple):
-    """A statement over a batch of rows; `found`: whether it says how many of them it has done, which must be all."""
+    """A statement over a batch of rows.
+
+    Attributes:
+        statement: what is done with them.
+        rows: the batch.
+        found: whether it says how many of them it has done, which must be all.
+        again: what is done instead where nobody knows whether it was done before; empty: the same.
+    """
 
     statement: str
     rows: Sequence[Row]
     found: bool = False
+    again: str = ""
 
 
 class Neo4jGraph:
@@ -136,30 +146,49 @@ class Neo4jGraph:
             )
             yield from (Step(statement, batch) for batch in batches(as_rows(group, rows)))
         for group in new:
-            yield from self._merge(group, property_rows(group, new[group], leave_out=False))
+            yield from self._merge(group, new[group])
 
     def _all(self, opened: Any, new: Groups, before: Stamp | None) -> Iterator[Step]:
         """Yield what lets all rows be there, and nothing else that the task keeps."""
-        wanted = {group: set(key_rows(group, rows)) for group, rows in new.items()}
         is_empty = before is None and not opened.run(count_nodes(self._owner)).single()[0]
-        yield from self._left(opened, wanted)
+        taken = {group: _is_taken(opened, group) for group in new}  # before the first of them is written
+        if not is_empty or any(taken.values()):
+            yield from self._left(opened, {group: set(key_rows(group, rows)) for group, rows in new.items()})
         columns = {name for rows in new.values() for name in rows.column_names}
         absent = [p for p in before.properties if p not in columns] if before else ()
-        taken = {group: _is_taken(opened, group) for group in new}  # before the first of them is written
         for group in new:
-            rows = property_rows(group, new[group], leave_out=is_empty, absent=absent)
-            yield from self._merge(group, rows, spare=taken[group])
+            yield from self._merge(group, new[group], is_empty=is_empty, is_taken=taken[group], absent=absent)
 
-    def _merge(self, group: Group, rows: Iterable[list[Row]], *, spare: bool = True) -> Iterator[Step]:
-        """Yield what lets rows be there; `spare`: what is there already may be others'."""
+    def _merge(
+        self,
+        group: Group,
+        rows: pa.Table,
+        *,
+        is_empty: bool = False,
+        is_taken: bool = True,
+        absent: Sequence[str] = (),
+    ) -> Iterator[Step]:
+        """Yield what lets rows be there.
+
+        Args:
+            group: what they are.
+            rows: as `grouped` returns them.
+            is_empty: whether the task keeps nothing yet.
+            is_taken: whether anything of their label or type is there, which may be others'.
+            absent: properties that are removed.
+        """
+        said = self._owner, properties_of(group, rows, leave_out=is_empty), absent
+        again = ""
         if group.is_edge:
-            mark, merge = spare_edges(Ends(*group)), merge_edges(Ends(*group), self._owner)
+            spare, merge = spare_edges(Ends(*group)), merge_edges(Ends(*group), *said)
+            if not is_taken:
+                merge, again = merge_edges(Ends(*group), *said, create=True), merge
         else:
-            mark, merge = spare_nodes(group.label), merge_nodes(group.label, self._owner)
-        for batch in rows:
-            if spare:
-                yield Step(mark, [{k: v for k, v in row.items() if k != PROPERTIES} for row in batch])
-            yield Step(merge, batch, found=True)
+            spare, merge = spare_nodes(group.label), merge_nodes(group.label, *said)
+        for batch in whole_rows(group, rows, said[1]):
+            if is_taken:
+                yield Step(spare, [{k: v for k, v in row.items() if k in OWN} for row in batch])
+            yield Step(merge, batch, found=True, again=again)
 
     def _left(self, opened: Any, wanted: Mapping[Group, set[Key]]) -> Iterator[Step]:
         """Yield what lets the task keep no more than is wanted: edges, then nodes."""
@@ -196,19 +225,19 @@ class Neo4jGraph:
                 todo, rows, begun = [], 0, True
         write(self._last, todo, stamp)
 
-    def _some(self, transaction: Any, steps: Sequence[Step], *, begin: bool = False) -> None:
+    def _some(self, transaction: Any, steps: Sequence[Step], *, again: bool, begin: bool = False) -> None:
         if begin:
             transaction.run(BEGIN, owner=self._owner).consume()
         for step in steps:
             if self._stopped.is_set():
                 raise TaskError("the run was interrupted")
-            result = transaction.run(step.statement, rows=step.rows)
+            result = transaction.run((again and step.again) or step.statement, rows=step.rows)
             if step.found and result.single()[0] < len(step.rows):
                 raise AnewError("edges lead to nodes that are not there")
             result.consume()
 
-    def _last(self, transaction: Any, steps: Sequence[Step], stamp: Stamp | None) -> None:
-        self._some(transaction, steps)
+    def _last(self, transaction: Any, steps: Sequence[Step], stamp: Stamp | None, *, again: bool) -> None:
+        self._some(transaction, steps, again=again)
         if stamp is None:
             transaction.run(UNSTAMP, owner=self._owner).consume()
             return

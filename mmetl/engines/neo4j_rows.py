@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from mmetl.contracts.graph import NAME, SOURCE, TARGET
 from mmetl.engines.graph_groups import Group, Groups
-from mmetl.engines.neo4j_text import PROPERTIES
 from mmetl.errors import TaskError
 
 BATCH_ROWS = 5_000
@@ -33,27 +32,23 @@ _HELD = (
 )
 
 
-def property_rows(
-    group: Group, rows: pa.Table, *, leave_out: bool, absent: Collection[str] = ()
-) -> Iterator[list[Row]]:
-    """Yield batches of rows: key and ends, and under `properties` all others.
+def properties_of(group: Group, rows: pa.Table, *, leave_out: bool) -> list[str]:
+    """Return the names of the columns that are properties.
 
     Args:
-        group: what they are.
+        group: what the rows are.
         rows: as `grouped` returns them.
-        leave_out: whether properties that no row has are left out; else a null removes what is there.
-        absent: properties that are to be removed.
+        leave_out: whether those that no row has are left out; else a null removes what is there.
     """
     own = _own(group)
-    names = [n for n in rows.column_names if n not in own and not (leave_out and rows[n].null_count == rows.num_rows)]
-    values = _held(rows.select(names))
-    keys = rows.select(own)
+    return [n for n in rows.column_names if n not in own and not (leave_out and rows[n].null_count == rows.num_rows)]
+
+
+def whole_rows(group: Group, rows: pa.Table, properties: Sequence[str]) -> Iterator[list[Row]]:
+    """Yield batches of rows: key, ends and properties."""
+    held = _held(rows.select([*_own(group), *properties]))
     for begin in range(0, rows.num_rows, BATCH_ROWS):
-        listed = values.slice(begin, BATCH_ROWS).to_pylist() if names else None
-        yield [
-            {**key, PROPERTIES: {**dict.fromkeys(absent), **(listed[n] if listed else {})}}
-            for n, key in enumerate(keys.slice(begin, BATCH_ROWS).to_pylist())
-        ]
+        yield held.slice(begin, BATCH_ROWS).to_pylist()
 
 
 def key_rows(group: Group, rows: pa.Table) -> list[tuple[str, ...]]:

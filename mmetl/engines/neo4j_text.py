@@ -19,7 +19,6 @@ OTHERS = f"{PREFIX}others"
 STAMPS = f"{PREFIX}target"
 """The label of the nodes that say what the database holds for each task."""
 
-PROPERTIES = "properties"
 ROWS = Rows("UNWIND $rows AS _row", "_row.")
 
 UNMARKED_NODE = f"none(_l IN labels(_n) WHERE _l STARTS WITH '{PREFIX}')"
@@ -56,10 +55,11 @@ def spare_nodes(label: str) -> str:
     return f"{ROWS.clause} {node(ROWS, '_n', label, NAME)} WHERE {UNMARKED_NODE} SET _n:{OTHERS}"
 
 
-def merge_nodes(label: str, owner: str) -> str:
-    """Return the statement that lets nodes be there, with the properties of some rows, kept by a task."""
+def merge_nodes(label: str, owner: str, properties: Sequence[str] = (), absent: Sequence[str] = ()) -> str:
+    """Return the statement that lets nodes be there, with the properties of some rows and without others, kept by a task."""
     found = f"(_n:{quoted(label)} {{{quoted(NAME)}: {ROWS.column(NAME)}}})"
-    return f"{ROWS.clause} MERGE {found} SET _n += {ROWS.column(PROPERTIES)}, _n:{mark(owner)} RETURN count(*)"
+    changes = [*_changes("_n", properties, absent), f"_n:{mark(owner)}"]
+    return f"{ROWS.clause} MERGE {found} SET {', '.join(changes)} RETURN count(*)"
 
 
 def leave_nodes(owner: str, label: str = "") -> str:
@@ -97,10 +97,21 @@ def spare_edges(ends: Ends) -> str:
     return f"{_found(ends)} AND {UNMARKED_EDGE} SET _e.{OTHERS} = true"
 
 
-def merge_edges(ends: Ends, owner: str) -> str:
-    """Return the statement that lets edges be there between nodes that are, kept by a task; it says how many rows had both."""
+def merge_edges(
+    ends: Ends, owner: str, properties: Sequence[str] = (), absent: Sequence[str] = (), *, create: bool = False
+) -> str:
+    """Return the statement that lets edges be there between nodes that are, kept by a task; it says how many rows had both.
+
+    Args:
+        ends: what they are under.
+        owner: the task.
+        properties: those that the rows have.
+        absent: those that are removed.
+        create: whether none of the edges is there for certain: nothing is looked for then.
+    """
     edge = f"(_a)-[_e:{quoted(ends.type)} {{{quoted(NAME)}: {ROWS.column(NAME)}}}]->(_b)"
-    made = f"MERGE {edge} SET _e += {ROWS.column(PROPERTIES)}, _e.{mark(owner)} = true"
+    changes = [*_changes("_e", properties, absent), f"_e.{mark(owner)} = true"]
+    made = f"{'CREATE' if create else 'MERGE'} {edge} SET {', '.join(changes)}"
     return f"{between(ROWS, ends)} {made} RETURN count(*)"
 
 
@@ -127,6 +138,11 @@ def count_edges(owner: str, types: Sequence[str]) -> str:
     """Return the question for the number of those of some types; empty if there are none."""
     of = "|".join(map(quoted, types))
     return f"MATCH ()-[_e:{of}]->() WHERE _e.{mark(owner)} IS NOT NULL RETURN count(_e)" if types else ""
+
+
+def _changes(name: str, properties: Sequence[str], absent: Sequence[str]) -> list[str]:
+    changed = [f"{name}.{quoted(p)} = {ROWS.column(p)}" for p in properties]
+    return [*changed, *(f"{name}.{quoted(p)} = null" for p in absent)]
 
 
 def _found(ends: Ends) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,7 @@ LONGEST = 200
 def transactions(
     opened: Any, stopped: threading.Event, log: Callable[[str], object] = lambda _line: None
 ) -> Callable[..., None]:
-    """Return what does some work in a transaction of a session, and gives the work its arguments.
+    """Return what does some work in a transaction of a session, and gives the work its arguments, and `again`: was it tried before?
 
     Deadlocks, servers that are gone for a while or have lost their lead, and connections that break are tried again. So the work has to
     come to the same when it is done twice: when a connection breaks during a commit, nobody knows whether that was done.
@@ -33,29 +34,38 @@ def transactions(
     """
     from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
 
-    def once(work: Callable[..., None], *args: Any, **more: Any) -> None:
-        transaction = opened.begin_transaction(timeout=TRANSACTION_S)
-        try:
-            work(transaction, *args, **more)
-            transaction.commit()
-        except Exception:  # nothing else: see `session`
-            transaction.close()
-            raise
-
     def passes(error: Exception) -> bool:
         may_pass = isinstance(error, IncompleteCommit) or (
             isinstance(error, (DriverError, Neo4jError)) and error.is_retryable()
         )
         return may_pass and not stopped.is_set()
 
-    return retry(
-        RETRIES,
-        RETRY_S,
-        on=(DriverError, Neo4jError),
-        worth=passes,
-        longest=LONGEST_S,
-        sleep=stopped.wait,
-        told=lambda n, e: log(
-            f"attempt {n} of a transaction failed: {type(e).__name__}: {' '.join(str(e).split())[:LONGEST]}\n"
-        ),
-    )(once)
+    def told(attempt: int, error: Exception) -> None:
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        log(f"attempt {attempt} of a transaction failed: {said[:LONGEST]}\n")
+
+    def transact(work: Callable[..., None], *args: Any, **more: Any) -> None:
+        tried = itertools.count()
+
+        @retry(
+            RETRIES,
+            RETRY_S,
+            on=(DriverError, Neo4jError),
+            worth=passes,
+            longest=LONGEST_S,
+            sleep=stopped.wait,
+            told=told,
+        )
+        def once() -> None:
+            again = next(tried) > 0
+            transaction = opened.begin_transaction(timeout=TRANSACTION_S)
+            try:
+                work(transaction, *args, again=again, **more)
+                transaction.commit()
+            except Exception:  # nothing else: see `session`
+                transaction.close()
+                raise
+
+        once()
+
+    return transact
