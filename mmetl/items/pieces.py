@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
+
+from mmetl.errors import TaskError
+from mmetl.utils.text import why_not
 
 HELD_BYTES = 64 << 20  # of pieces, before they go into a file
 SENT_BYTES = 16 << 20  # of rows for another process, before they go as a file
@@ -20,6 +24,9 @@ def gathered(pieces: Iterable[pa.Table], schema: pa.Schema, folder: Path) -> pa.
         pieces: tables of the schema.
         schema: of the rows.
         folder: where rows go that are too many to be held; nothing is left there.
+
+    Raises:
+        TaskError: if they cannot be written there.
     """
     held: list[pa.Table] = []
     size = 0
@@ -66,9 +73,11 @@ def _mapped(held: list[pa.Table], more: Iterable[pa.Table], schema: pa.Schema, f
     try:
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
             while held:
-                writer.write_table(held.pop(0))
+                with _room():
+                    writer.write_table(held.pop(0))
             for piece in more:
-                writer.write_table(piece)
+                with _room():
+                    writer.write_table(piece)
         return mapped(path)
     except BaseException:
         path.unlink(missing_ok=True)
@@ -77,7 +86,19 @@ def _mapped(held: list[pa.Table], more: Iterable[pa.Table], schema: pa.Schema, f
 
 def scratch_file(folder: Path) -> Path:
     """Return a new path in a folder that several processes may use."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(".arrow", dir=folder)
+    with _room():
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(".arrow", dir=folder)
     os.close(handle)
     return Path(name)
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    """Raise TaskError where a file cannot be written: that is no fault of an item."""
+    try:
+        yield
+    except OSError as error:
+        raise TaskError(
+            f"rows that are on their way cannot be written: {why_not(error)}", help="make room where `.mmetl/` is"
+        ) from error

@@ -10,6 +10,7 @@ import pytest
 from mmetl.cache import tables
 from mmetl.core.find import find_task
 from mmetl.core.project import Project as Opened
+from mmetl.errors import TaskError
 from mmetl.items import pieces
 from mmetl.items.texts import texts_of
 
@@ -80,6 +81,14 @@ def test_rows_for_another_process_go_as_a_file_if_they_are_many(tmp_path, monkey
     assert isinstance(path, str)
     assert pieces.received(path).equals(rows)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_scratch_folder_that_cannot_be_written_is_no_fault_of_an_item(tmp_path, monkeypatch):
+    monkeypatch.setattr(pieces, "HELD_BYTES", 0)
+    rows = pa.table({"text": ["a"]})
+    (tmp_path / "file").touch()
+    with pytest.raises(TaskError, match="rows that are on their way cannot be written"):
+        pieces.gathered([rows, rows], rows.schema, tmp_path / "file" / "scratch")
 
 
 @pytest.mark.parametrize("values", [["a", "", "ü漢"], ["a", None, "b"], [None, None], []])
