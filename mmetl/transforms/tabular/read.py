@@ -82,7 +82,9 @@ class ReadParams(BaseModel):
         " missing, and in a type that holds the values of all files, else text",
     )
     types: dict[str, str] = Field(
-        default_factory=dict, description="column: DuckDB type, where it should not be what the values suggest"
+        default_factory=dict,
+        description="column: DuckDB type, where it should not be what the values suggest; a cast as in SQL: 1.25 as INTEGER"
+        " is 1, and what cannot be cast is an error",
     )
     columns: list[str] = Field(default_factory=list, description="columns to keep, in this order; default: all")
     partition_by: list[str] = Field(
