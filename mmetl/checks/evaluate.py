@@ -24,11 +24,10 @@ from mmetl.engines.duckdb import Session, session
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.sql import reasons_below
 from mmetl.utils.text import near
+from mmetl.utils.time import seconds_of
 
 MOST_REPEATED = 1_000_000
 """Hashes; where more are repeated, all rows are grouped at once."""
-
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Result(NamedTuple):
@@ -253,7 +252,7 @@ def _rows_of(n: int) -> str:
 def _age(newest_us: int | None, max_age: str) -> str:
     if newest_us is None:
         return "there is no time in the column"
-    if time.time() - newest_us / 1e6 <= float(max_age[:-1]) * SECONDS[max_age[-1]]:
+    if time.time() - newest_us / 1e6 <= seconds_of(max_age):
         return ""
     newest = dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=newest_us)  # noqa: DTZ001  printed as UTC
     return f"the newest is {newest:%Y-%m-%d %H:%M:%S} UTC, older than {max_age}"

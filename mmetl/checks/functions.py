@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mmetl.cache.tables import read_table
 from mmetl.checks.rules import PLACED, THIS, Rule
-from mmetl.config.checks import entry_of
+from mmetl.contracts.entry import entry_of
 from mmetl.contracts.transform import Input, Table
 from mmetl.engines.duckdb import PLACE, PLACE_BITS, Session
 from mmetl.errors import MmetlError, TaskError

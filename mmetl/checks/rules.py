@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple, cast
 
 from mmetl.checks import graphs, vectors
 from mmetl.checks.footers import Footers
-from mmetl.config.checks import OPTIONS, entry_of
+from mmetl.config.checks import OPTIONS
 from mmetl.contracts.artifact import Column, Manifest
+from mmetl.contracts.entry import entry_of
 from mmetl.engines.duckdb import literal
 from mmetl.errors import TaskError
 from mmetl.utils.text import near, quote

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from mmetl.contracts.entry import entry_of
+
 Filled = Annotated[str, StringConstraints(min_length=1)]
 Value = bool | int | float | str
 Bound = int | float | Filled
@@ -23,16 +25,6 @@ MIN_CONFIDENCE = 0.5
 """How sure the language of a text has to be; that of a few words seldom is."""
 
 LANGUAGE_PATTERN = "^[a-z]{2,3}$"
-
-
-def entry_of(function: str) -> str:
-    """Return the function of a check as `module:qualname`; it may be written with dots only.
-
-    >>> entry_of("checks.no_future")
-    'checks:no_future'
-    """
-    module, dot, name = function.rpartition(".")
-    return function if ":" in function or not dot else f"{module}:{name}"
 
 
 def _columns(value: object) -> object:

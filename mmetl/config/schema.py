@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from mmetl.config.checks import Check
+from mmetl.utils.time import seconds_of
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 """Names of pipelines, tasks and aliases: they are also SQL tables and file names."""
@@ -26,7 +27,6 @@ MEMBER_PATTERN = r"^[a-z][a-z0-9_]{0,62}(@[a-z0-9_.-]+(,[a-z0-9_.-]+)*)?$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """Names of vars and of environment variables."""
 
-SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
 
 
@@ -42,7 +42,7 @@ def _seconds(value: object) -> object:
         if value is None:
             return None
         raise expected("a duration such as '90s', '30m', '12h' or '7d'")
-    return float(found[1]) * SECONDS[found[2]]
+    return seconds_of(found[0])
 
 
 def _not_bool(value: object) -> object:

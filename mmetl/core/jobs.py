@@ -13,9 +13,9 @@ from mmetl.cache.artifacts import PartStore
 from mmetl.cache.layout import SCRATCH
 from mmetl.cache.trees import Tree
 from mmetl.cache.watermarks import get_watermark
-from mmetl.config.checks import entry_of
 from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Fingerprint, Manifest
+from mmetl.contracts.entry import entry_of
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Base, Input, Job, Remote
 from mmetl.core.deadline import Cancellation

@@ -15,9 +15,9 @@ from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.layout import part_path
 from mmetl.cache.listing import is_glob, list_files
 from mmetl.config.cases import Given
-from mmetl.config.checks import entry_of
 from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Manifest
+from mmetl.contracts.entry import entry_of
 from mmetl.contracts.transform import Input, Job, Made, SourceFile, Table, View
 from mmetl.core.cases.collect import Trial
 from mmetl.core.cases.unrecorded import Unrecorded

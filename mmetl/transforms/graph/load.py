@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmetl.config.schema import SECONDS
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.graph import KEY, OWN, is_graph
 from mmetl.contracts.lineage import Trace, same_rows
@@ -16,6 +15,7 @@ from mmetl.contracts.transform import Declaration, Job, Made, Outside, Scope, Ta
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.items.frugal import frugal
+from mmetl.utils.time import seconds_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,7 +161,7 @@ def _probe_s(text: str) -> float | None:
     """Return seconds after which the server is asked again; None: never."""
     if text in {"run", "never"}:
         return 0.0 if text == "run" else None
-    return float(text[:-1]) * SECONDS[text[-1]]
+    return seconds_of(text)
 
 
 LOAD = Load()

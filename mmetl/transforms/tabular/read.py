@@ -15,6 +15,7 @@ from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.tabular.types import type_problems
+from mmetl.utils.time import seconds_of
 
 Format = Literal["csv", "tsv", "ndjson", "json", "arrow", "parquet", "xlsx", "sqlite"]
 EXTENSIONS: dict[str, Format] = {
@@ -43,7 +44,6 @@ MAX_BAD_FRACTION = 0.01  # a wrong delimiter or a wrong type spoils nearly all r
 _ALSO = {"names": ("xlsx",), "header": ("xlsx",)}
 _FOR = dict.fromkeys(_ALSO, "csv, tsv and xlsx")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h|d|w)")
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class Watermark(BaseModel):
@@ -62,7 +62,7 @@ class Watermark(BaseModel):
     def lookback_s(self) -> float | None:
         """The lookback in seconds, or None when it is a number in the column's own unit."""
         found = _DURATION.fullmatch(self.lookback) if isinstance(self.lookback, str) else None
-        return float(found[1]) * SECONDS[found[2]] if found else None
+        return seconds_of(found[0]) if found else None
 
 
 class ReadParams(BaseModel):
