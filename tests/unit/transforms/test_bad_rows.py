@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Bench
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from transform_bench import Bench
 
 from mmetl.contracts.transform import Scope, Table
 from mmetl.errors import ParamError, TaskError

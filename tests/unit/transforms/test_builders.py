@@ -472,7 +472,7 @@ PICKS: dict[str, tuple[str, dict[str, Any], int]] = {
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: Any) -> tuple[Any, Any]:
-    from conftest import Bench
+    from transform_bench import Bench
 
     bench = Bench(tmp_path_factory.mktemp("picks"))
     with duckdb.connect() as con:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from conftest import Bench
+from transform_bench import Bench
 
 from mmetl.transforms.tabular import READ
 

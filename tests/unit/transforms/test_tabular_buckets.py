@@ -8,10 +8,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from conftest import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_tabular_sql import HARD, SOFT
+from transform_bench import Bench
 
 from mmetl.contracts.transform import Table
 from mmetl.transforms.tabular import PYTHON, SQL

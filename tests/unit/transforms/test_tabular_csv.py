@@ -14,9 +14,9 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import Bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transform_bench import Bench
 
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular import READ

@@ -95,7 +95,7 @@ SOFT = {
 
 @pytest.fixture(scope="module")
 def t(tmp_path_factory: Any) -> tuple[Any, Table]:
-    from conftest import Bench
+    from transform_bench import Bench
 
     bench = Bench(tmp_path_factory.mktemp("hard"))
     with duckdb.connect() as con:
@@ -382,7 +382,7 @@ def test_too_little_memory_is_said(bench: Any) -> None:
 
 
 def test_the_project_folder_may_have_any_name(tmp_path: Path) -> None:
-    from conftest import Bench
+    from transform_bench import Bench
 
     root = tmp_path / "it's [1] *"
     root.mkdir()

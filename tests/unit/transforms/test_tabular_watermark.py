@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Bench
 from harness import Project
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transform_bench import Bench
 
 from mmetl.contracts.transform import Base, Table
 from mmetl.errors import ParamError, TaskError
