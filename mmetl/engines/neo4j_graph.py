@@ -8,7 +8,7 @@ is odd, all rows are merged, and what the task keeps besides them is left.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -22,7 +22,17 @@ from mmetl.engines.cypher import Ends
 from mmetl.engines.graph_groups import Group, Groups, grouped, refuse_dangling
 from mmetl.engines.neo4j import Stamp, count, read_stamp, session
 from mmetl.engines.neo4j_answers import Neo4jAnswer, explain, is_about_query
-from mmetl.engines.neo4j_rows import Row, as_rows, batches, key_rows, properties_of, refuse_types, whole_rows
+from mmetl.engines.neo4j_rows import (
+    Row,
+    all_properties,
+    as_rows,
+    batches,
+    key_of,
+    key_rows,
+    properties_of,
+    refuse_types,
+    whole_rows,
+)
 from mmetl.engines.neo4j_text import (
     BEGIN,
     PREFIX,
@@ -146,7 +156,9 @@ class Neo4jGraph:
             )
             yield from (Step(statement, batch) for batch in batches(as_rows(group, rows)))
         for group in new:
-            yield from self._merge(group, new[group])
+            before = [old[group]] if group in old else []
+            known = {key for rows in before for key in key_rows(group, rows)}
+            yield from self._merge(group, new[group], properties_of(group, new[group], *before), known=known)
 
     def _all(self, opened: Any, new: Groups, before: Stamp | None) -> Iterator[Step]:
         """Yield what lets all rows be there, and nothing else that the task keeps."""
@@ -157,27 +169,30 @@ class Neo4jGraph:
         columns = {name for rows in new.values() for name in rows.column_names}
         absent = [p for p in before.properties if p not in columns] if before else ()
         for group in new:
-            yield from self._merge(group, new[group], is_empty=is_empty, is_taken=taken[group], absent=absent)
+            names = properties_of(group, new[group]) if is_empty else all_properties(group, new[group])
+            yield from self._merge(group, new[group], names, is_taken=taken[group], absent=absent)
 
     def _merge(
         self,
         group: Group,
         rows: pa.Table,
+        properties: Sequence[str],
         *,
-        is_empty: bool = False,
         is_taken: bool = True,
         absent: Sequence[str] = (),
+        known: Container[Key] = (),
     ) -> Iterator[Step]:
         """Yield what lets rows be there.
 
         Args:
             group: what they are.
             rows: as `grouped` returns them.
-            is_empty: whether the task keeps nothing yet.
+            properties: those that are written.
             is_taken: whether anything of their label or type is there, which may be others'.
             absent: properties that are removed.
+            known: keys of those that the task keeps already.
         """
-        said = self._owner, properties_of(group, rows, leave_out=is_empty), absent
+        said = self._owner, properties, absent
         again = ""
         if group.is_edge:
             spare, merge = spare_edges(Ends(*group)), merge_edges(Ends(*group), *said)
@@ -185,9 +200,10 @@ class Neo4jGraph:
                 merge, again = merge_edges(Ends(*group), *said, create=True), merge
         else:
             spare, merge = spare_nodes(group.label), merge_nodes(group.label, *said)
-        for batch in whole_rows(group, rows, said[1]):
-            if is_taken:
-                yield Step(spare, [{k: v for k, v in row.items() if k in OWN} for row in batch])
+        for batch in whole_rows(group, rows, properties):
+            others = [row for row in batch if key_of(group, row) not in known] if is_taken else []
+            if others:
+                yield Step(spare, [{k: v for k, v in row.items() if k in OWN} for row in others])
             yield Step(merge, batch, found=True, again=again)
 
     def _left(self, opened: Any, wanted: Mapping[Group, set[Key]]) -> Iterator[Step]:

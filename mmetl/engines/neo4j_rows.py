@@ -32,16 +32,24 @@ _HELD = (
 )
 
 
-def properties_of(group: Group, rows: pa.Table, *, leave_out: bool) -> list[str]:
-    """Return the names of the columns that are properties.
+def properties_of(group: Group, rows: pa.Table, *others: pa.Table) -> list[str]:
+    """Return the names of the columns that are properties, and that some row has; or a row of others, from which a null removes it."""
+    tables = (rows, *others)
+    return [
+        n
+        for n in rows.column_names
+        if n not in _own(group) and any(n in t.column_names and t[n].null_count < t.num_rows for t in tables)
+    ]
 
-    Args:
-        group: what the rows are.
-        rows: as `grouped` returns them.
-        leave_out: whether those that no row has are left out; else a null removes what is there.
-    """
-    own = _own(group)
-    return [n for n in rows.column_names if n not in own and not (leave_out and rows[n].null_count == rows.num_rows)]
+
+def all_properties(group: Group, rows: pa.Table) -> list[str]:
+    """Return the names of the columns that are properties."""
+    return [n for n in rows.column_names if n not in _own(group)]
+
+
+def key_of(group: Group, row: Row) -> tuple[str, ...]:
+    """Return key and ends of a row, as `key_rows` has them."""
+    return tuple(row[name] for name in _own(group))
 
 
 def whole_rows(group: Group, rows: pa.Table, properties: Sequence[str]) -> Iterator[list[Row]]:

@@ -23,10 +23,10 @@ AGES = "MATCH (n:Person) RETURN n.age AS age, count(*) ORDER BY age"
 
 @pytest.fixture
 def new(people, monkeypatch):
-    """400 people of the age of 1, who are not in the server yet; four transactions."""
+    """400 people of the age of 1, who are not in the server yet; eight transactions."""
     pytest.importorskip("neo4j")
     monkeypatch.setattr(neo4j_rows, "BATCH_ROWS", BATCH)
-    monkeypatch.setattr(neo4j_graph, "TRANSACTION_ROWS", 2 * BATCH)
+    monkeypatch.setattr(neo4j_graph, "TRANSACTION_ROWS", BATCH)
     people.people = {n: {"name": f"n{n:03}", "age": 1} for n in range(4 * BATCH)}
     people.knows = {(n, n + 1): n for n in range(4 * BATCH - 1)}
     return people
@@ -34,7 +34,7 @@ def new(people, monkeypatch):
 
 @pytest.fixture
 def loaded(new):
-    """The same, in the server, when they are to be 2 years old; ten transactions at least."""
+    """The same, in the server, when they are to be 2 years old; four transactions."""
     new.run()
     for person in new.people.values():
         person["age"] = 2
@@ -52,7 +52,7 @@ def test_a_connection_that_breaks_is_made_again(loaded, answered):
     loaded.connect(relay.uri)
     relay.break_at(2, relay.cut, answered=answered)
     assert loaded.run()["outcome"] == "ran"
-    assert relay.commits > 4
+    assert relay.commits >= 4
     assert log_of(loaded).startswith("attempt 1 of a transaction failed: IncompleteCommit: ")
     loaded.check()
     assert loaded.run()["outcome"] == "fresh"
@@ -63,7 +63,7 @@ def test_no_edge_comes_twice_when_a_first_load_breaks(new, answered):
     """Edges of a type that nobody has are created without a look; those of a transaction that may be done are looked for."""
     relay = Relay(new.server.port)
     new.connect(relay.uri)
-    relay.break_at(3, relay.cut, answered=answered)
+    relay.break_at(6, relay.cut, answered=answered)
     assert new.run()["outcome"] == "ran"
     assert log_of(new).startswith("attempt 1 of a transaction failed: IncompleteCommit: ")
     new.check()
