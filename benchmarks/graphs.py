@@ -1,10 +1,12 @@
-"""A graph of 100,000 nodes and 500,000 edges in Ladybug: loaded by mmETL and by hand, then 1 % changed, nothing, one node.
+"""A graph of 100,000 nodes and 500,000 edges in Ladybug or Neo4j: loaded by mmETL and by hand, then 1 % changed, nothing, one node.
 
-    python benchmarks/graphs.py
+    python benchmarks/graphs.py [--target neo4j]
 
 CPU is user and system time of a whole process. By hand means one script that makes the same tables and fills them by `COPY` from
 Parquet files, which is how the engine itself loads in bulk; it gets the nodes and the edges as files of their own, in the order of
-columns that `COPY` wants. What mmETL is measured at is `mmetl run --select graph`: its input, one table of 600,000 rows, has been made before.
+columns that `COPY` wants. For Neo4j it is one script with the driver, which makes the constraint first, and then the nodes and edges by
+CREATE from batches of 10,000 rows; by hand and mmETL each get a server of their own, newly started: Neo4j's own test harness, from Maven,
+as the tests have it. What mmETL is measured at is `mmetl run --select graph`: its input, one table of 600,000 rows, has been made before.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +33,12 @@ version: 1
 name: g
 tasks:
   kg: {transform: tabular.read, params: {path: kg/*.parquet}, key: [_kind, _label, _key]}
-  graph: {transform: graph.load, inputs: [kg], params: {path: graph/}}
+  graph: {transform: graph.load, inputs: [kg], params: {PARAMS}}
+"""
+PARAMS = {"ladybug": "path: graph/", "neo4j": "target: neo4j, connection: main"}
+CONNECTIONS = """\
+connections:
+  main: {kind: neo4j, uri: "URI", password: "${secret:NEO4J_PASSWORD}"}
 """
 BY_HAND = """\
 import sys, ladybug
@@ -51,6 +59,20 @@ with ladybug.Database(sys.argv[1] + "/hand.lbug", max_num_threads=2, auto_checkp
     c.execute(f"LOAD FROM '{sys.argv[1]}/born.parquet' MATCH (n:Person {{_key: `_key`}}) SET n.born = `born`")
     c.execute(f"LOAD FROM '{sys.argv[1]}/made.parquet' {ends} CREATE (a)-[:KNOWS {{_key: `_key`, weight: `weight`}}]->(b)")
     c.execute("COMMIT")
+"""
+BY_HAND_NEO4J = """\
+import os, sys, neo4j, pyarrow.parquet as pq
+folder, uri = sys.argv[1:]
+with neo4j.GraphDatabase.driver(uri, auth=("neo4j", os.environ["NEO4J_PASSWORD"])) as driver, driver.session() as session:
+    session.run("CREATE CONSTRAINT FOR (p:Person) REQUIRE p._key IS UNIQUE").consume()
+    session.run("CALL db.awaitIndexes()").consume()
+    for name, statement in (
+        ("nodes", "UNWIND $rows AS r CREATE (p:Person) SET p = r"),
+        ("edges", "UNWIND $rows AS r MATCH (a:Person {_key: r._source}) MATCH (b:Person {_key: r._target})"
+                  " CREATE (a)-[:KNOWS {_key: r._key, weight: r.weight}]->(b)"),
+    ):
+        for batch in pq.read_table(f"{folder}/{name}.parquet").to_batches(max_chunksize=10_000):
+            session.execute_write(lambda t: t.run(statement, rows=batch.to_pylist()).consume())
 """
 
 
@@ -95,9 +117,9 @@ def as_rows(people: pa.Table, known: pa.Table) -> pa.Table:
     return pa.concat_tables([nodes, edges], promote_options="default")
 
 
-def changed(people: pa.Table, known: pa.Table, share: float) -> tuple[pa.Table, pa.Table]:
+def changed(people: pa.Table, known: pa.Table, share: float, seed: int = 1) -> tuple[pa.Table, pa.Table]:
     """Return the graph with a share of it edited, anywhere: nodes and edges with another property, edges gone and new ones."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     born, weight = (people["born"].to_numpy().copy(), known["weight"].to_numpy().copy())
     born[rng.choice(len(born), int(len(born) * share), replace=False)] += 1
     touched = rng.permutation(known.num_rows)[: int(known.num_rows * share)]
@@ -108,7 +130,7 @@ def changed(people: pa.Table, known: pa.Table, share: float) -> tuple[pa.Table, 
     keep = np.ones(known.num_rows, bool)
     keep[touched[third:]] = False
     fresh = after.take(pa.array(moved))
-    renamed = [key[:-1] + ',"again"]' for key in fresh["_key"].to_pylist()]
+    renamed = [key[:-1] + f',"again {seed}"]' for key in fresh["_key"].to_pylist()]
     fresh = fresh.set_column(2, "_key", pa.array(renamed))
     return people.set_column(2, "born", pa.array(born)), pa.concat_tables([after.filter(pa.array(keep)), fresh])
 
@@ -131,9 +153,116 @@ def cpu_of(command: list[str], folder: Path) -> tuple[float, float, str]:
     return spent, time.perf_counter() - start, done.stdout
 
 
+class Served:
+    """Servers that are started one after the other, each with a database of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+        import neo4j_server
+
+        cache = Path(__file__).parents[1] / ".pytest_cache" / "d" / "neo4j"  # where the tests have them
+        cache.mkdir(parents=True, exist_ok=True)
+        jars = neo4j_server.jars(cache)
+        if isinstance(jars, str):
+            sys.exit(jars)
+        os.environ["NEO4J_PASSWORD"] = neo4j_server.PASSWORD
+        self._jars, self._folder, self._start, self._server = jars, folder, neo4j_server.Server, None
+
+    def again(self) -> str:
+        """End the server that runs, and start another one; return where."""
+        self.close()
+        data = Path(tempfile.mkdtemp(dir=self._folder, prefix="server-"))
+        self._server = self._start(self._jars, data, ("-Xmx2g",))
+        return self._server.uri
+
+    def cpu(self) -> float:
+        """Return the CPU seconds that the server that runs has used."""
+        if self._server is None:
+            return 0.0
+        fields = Path(f"/proc/{self._server.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        """End the server."""
+        if self._server is not None:
+            self._server.close()
+
+
+class Spent(NamedTuple):
+    """What a step took, in seconds."""
+
+    cpu: float
+    server: float
+    wall: float
+
+
+def write_differences(folder: Path, before: tuple[pa.Table, pa.Table], after: tuple[pa.Table, pa.Table]) -> None:
+    """Write the rows that a script has to know which changes a graph by hand."""
+    gone, made = differences(before[1], after[1])
+    pq.write_table(gone.drop_columns("weight"), folder / "gone.parquet")
+    pq.write_table(made, folder / "made.parquet")
+    ages = [people.select(["_key", "born"]) for people, _ in (before, after)]
+    pq.write_table(differences(*ages)[1], folder / "born.parquet")
+
+
+def report(share: float, by_hand: Spent, load: Spent, update: Spent, again: Spent, no_op: Spent) -> None:
+    """Print how the steps stand to each other."""
+    for what in Spent._fields:
+        if h := getattr(by_hand, what):
+            a, u, v, n = (getattr(spent, what) for spent in (load, update, again, no_op))
+            parts = f"{share:.0%} changed {u / a:.1%} of a load, another {v / a:.1%}"
+            print(f"{what}: load {a / h:.2f} x by hand; {parts}; no-op {n:.2f} s")
+
+
+def measure(args: argparse.Namespace, folder: Path, served: Served | None) -> None:
+    """Take all steps in a folder, and print one line for each."""
+    mmetl = [str(Path(sys.executable).with_name("mmetl")), "run"]
+    people, known = graph(args.nodes, args.edges, 0)
+    for name, table in (("nodes", people), ("edges", known)):
+        pq.write_table(table, folder / f"{name}.parquet")
+    pq.write_table(as_rows(people, known), folder / "kg" / "kg.parquet")
+
+    def step(name: str, command: list[str]) -> Spent:
+        before = served.cpu() if served else 0.0
+        spent, wall, said = cpu_of(command, folder)
+        server = served.cpu() - before if served else 0.0
+        last = said.strip().splitlines()[-1] if said.strip() else ""
+        shown = f" {server:7.2f} of the server" if served else ""
+        print(f"{name:28} {spent:7.2f} CPU s{shown} {wall:7.2f} wall s   {last}", flush=True)
+        return Spent(spent, server, wall)
+
+    def edited(people: pa.Table, known: pa.Table) -> None:
+        pq.write_table(as_rows(people, known), folder / "kg" / "kg.parquet")
+        step("its input, made again", [*mmetl, "--select", "kg"])
+
+    if served:
+        by_hand = step("by hand", [sys.executable, "-c", BY_HAND_NEO4J, str(folder), served.again()])
+        (folder / "mmetl.yml").write_text("version: 1\n" + CONNECTIONS.replace("URI", served.again()))
+    else:
+        by_hand = step("by hand", [sys.executable, "-c", BY_HAND, str(folder)])
+    step("its input, made", [*mmetl, "--select", "kg"])
+    load = step("load", [*mmetl, "--select", "graph"])
+    no_op = step("nothing changed", mmetl)
+    before = people, known
+    people, known = changed(people, known, args.share)
+    if not served:
+        write_differences(folder, before, (people, known))
+        step("the changes by hand", [sys.executable, "-c", CHANGED_BY_HAND, str(folder)])
+    edited(people, known)
+    update = step(f"{args.share:.0%} changed", [*mmetl, "--select", "graph"])
+    people, known = changed(people, known, args.share, seed=2)
+    edited(people, known)
+    again = step(f"another {args.share:.0%} changed", [*mmetl, "--select", "graph"])
+    born = pa.concat_arrays([pa.array([1]), people["born"].combine_chunks().slice(1)])
+    edited(people.set_column(2, "born", born), known)
+    step("one node changed", [*mmetl, "--select", "graph"])
+    report(args.share, by_hand, load, update, again, no_op)
+
+
 def main() -> None:
-    """Measure, and print one line a step."""
+    """Make a project, and measure in it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", choices=sorted(PARAMS), default="ladybug")
     parser.add_argument("--nodes", type=int, default=100_000)
     parser.add_argument("--edges", type=int, default=500_000)
     parser.add_argument("--share", type=float, default=0.01, help="how much of it is changed")
@@ -142,44 +271,12 @@ def main() -> None:
     folder = args.keep or Path(tempfile.mkdtemp(prefix="mmetl-graphs-"))
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "kg").mkdir(parents=True)
-    (folder / "pipeline.yaml").write_text(PIPELINE)
+    (folder / "pipeline.yaml").write_text(PIPELINE.replace("{PARAMS}", f"{{{PARAMS[args.target]}}}"))
+    served = Served(folder) if args.target == "neo4j" else None
     (folder / "mmetl.yml").write_text("version: 1\n")
-    mmetl = [str(Path(sys.executable).with_name("mmetl")), "run"]
-    people, known = graph(args.nodes, args.edges, 0)
-    pq.write_table(people, folder / "nodes.parquet")
-    pq.write_table(known, folder / "edges.parquet")
-    pq.write_table(as_rows(people, known), folder / "kg" / "kg.parquet")
-
-    def step(name: str, command: list[str]) -> float:
-        spent, wall, said = cpu_of(command, folder)
-        print(
-            f"{name:28} {spent:7.2f} CPU s {wall:7.2f} wall s   {said.strip().splitlines()[-1] if said.strip() else ''}",
-            flush=True,
-        )
-        return spent
-
-    by_hand = step("by hand", [sys.executable, "-c", BY_HAND, str(folder)])
-    step("its input, made", [*mmetl, "--select", "kg"])
-    load = step("load", [*mmetl, "--select", "graph"])
-    no_op = step("nothing changed", mmetl)
-    before = people, known
-    people, known = changed(people, known, args.share)
-    gone, made = differences(before[1], known)
-    pq.write_table(gone.drop_columns("weight"), folder / "gone.parquet")
-    pq.write_table(made, folder / "made.parquet")
-    ages = [t.select(["_key", "born"]) for t in (before[0], people)]
-    pq.write_table(differences(*ages)[1], folder / "born.parquet")
-    by_hand_again = step("the changes by hand", [sys.executable, "-c", CHANGED_BY_HAND, str(folder)])
-    pq.write_table(as_rows(people, known), folder / "kg" / "kg.parquet")
-    step("its input, made again", [*mmetl, "--select", "kg"])
-    update = step(f"{args.share:.0%} changed", [*mmetl, "--select", "graph"])
-    born = pa.concat_arrays([pa.array([1]), people["born"].combine_chunks().slice(1)])
-    pq.write_table(as_rows(people.set_column(2, "born", born), known), folder / "kg" / "kg.parquet")
-    step("its input, made again", [*mmetl, "--select", "kg"])
-    step("one node changed", [*mmetl, "--select", "graph"])
-    print(
-        f"load {load / by_hand:.2f} x by hand; {args.share:.0%} changed {update / load:.1%} of a load, by hand {by_hand_again / load:.1%}; no-op {no_op:.2f} s"
-    )
+    measure(args, folder, served)
+    if served:
+        served.close()
     if not args.keep:
         shutil.rmtree(folder)
 
