@@ -16,6 +16,10 @@ from mmetl.contracts.artifact import Fingerprint
 from mmetl.contracts.plan import TaskDetail, TaskNode
 from mmetl.contracts.transform import Declaration, Transform
 from mmetl.core.clashes import Writes
+from mmetl.utils.hashing import to_json
+
+MARK = "{secret:"
+"""Begins a secret in a text."""
 
 
 @dataclass
@@ -97,13 +101,13 @@ class Draft:
         """Return the values that the members of a family stand for."""
         return [dict(pipeline.tasks[m].matrix) for m in members]
 
-    def detail(self, pipeline: Pipeline, drafts: Mapping[str, Draft], *, templated: bool) -> TaskDetail:
+    def detail(self, pipeline: Pipeline, drafts: Mapping[str, Draft], recipe: str) -> TaskDetail:
         """Return what running the task needs.
 
         Args:
             pipeline: that it stands in.
             drafts: all tasks.
-            templated: whether its params hold `${secret:NAME}`.
+            recipe: its recipe as JSON, in which the params stand that the transform does not leave out.
         """
         spec, pushed = self.spec, self.pushed_to(drafts)
         return TaskDetail(
@@ -122,7 +126,7 @@ class Draft:
             timeout_s=spec.timeout_s,
             tags=spec.tags,
             description=spec.description or "",
-            templated=templated,
+            templated=MARK in recipe or bool(self.declared.recipe and MARK in to_json(self.params_json)),
             whole=self.whole,
             view=spec.materialize == "view",
             pool=spec.pool or "",

@@ -86,7 +86,7 @@ class Planner:
             recipe = canonical_json(self._recipe(name, draft, drafts))
             recipes[fingerprint := fingerprint_recipe(recipe)] = recipe
             nodes[name] = draft.node(name, fingerprint)
-            details[name] = draft.detail(self.pipeline, drafts, templated="{secret:" in recipe)
+            details[name] = draft.detail(self.pipeline, drafts, recipe)
         files = (*(self._relative(f) for f in (*self.loaded.files, *self._connection_files)), *sorted(self.code_files))
         self._refuse_own_files(drafts, OwnFiles(self.root, files))
         if self.problems:
