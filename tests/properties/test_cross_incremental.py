@@ -122,7 +122,7 @@ class Register:
         project.write("pipeline.yaml", PIPELINE.format(**self.params))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(EDITS, min_size=1, max_size=3))
 def test_any_edits_and_kills_of_names(steps: list[list[Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

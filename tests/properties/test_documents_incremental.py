@@ -160,7 +160,7 @@ def found(project):
     return {**rows, "index": sorted(json.dumps(hit["row"]) for hit in hits), "aside": aside, "pages": pages}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_any_edits_and_kills(empty, seed):
     pytest.importorskip("kreuzberg")
     pytest.importorskip("usearch")

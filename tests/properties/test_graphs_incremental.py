@@ -104,7 +104,7 @@ class Library:
         project.write("pipeline.yaml", PIPELINE.format(**self.params | {"template": template}))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(EDITS, min_size=1, max_size=3))
 def test_any_edits_of_graphs(steps: list[list[Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

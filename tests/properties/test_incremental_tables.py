@@ -125,7 +125,7 @@ def manifests(root: Path) -> dict[str, str]:
         return dict(db.execute("select task, body from tasks join manifests on fingerprint = manifest"))
 
 
-@settings(SETTINGS, max_examples=8)
+@settings(SETTINGS, max_examples=6)
 @given(st.lists(st.lists(EDITS, min_size=1, max_size=3), min_size=2, max_size=5))
 def test_incremental_tables_equal_those_from_scratch(steps):
     """Over edits of rows, files, SQL, keys, code and names: every part and every written file has the same bytes."""

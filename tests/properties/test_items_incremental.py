@@ -177,7 +177,7 @@ def buckets(manifest: str) -> int:
     return Manifest.from_json(manifest).buckets
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(EDITS, min_size=1, max_size=4))
 def test_any_edits_and_kills(steps):
     with tempfile.TemporaryDirectory() as folder:
@@ -287,7 +287,7 @@ class Library:
         project.write("pipeline.yaml", DOCUMENTS.format(**self.params))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(DOCUMENT_EDITS, min_size=1, max_size=3))
 def test_any_edits_and_kills_of_documents(steps):
     with tempfile.TemporaryDirectory() as folder:
