@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -255,5 +256,7 @@ def _kept(tables: Tables, build: Build) -> Manifest | None:
 
 
 def _listed(rows: Sequence[Mapping[str, Any]], table: Readable) -> str:
+    """Return the keys of the first of some rows as a command line has them."""
     names = table.key or (tuple(rows[0]) if rows else ())
-    return "; ".join(", ".join(f"{k}={row[k]}" for k in names if k in row) for row in rows[:NEAREST])
+    named = ([f"{k}={row[k]}" for k in names if k in row] for row in rows[:NEAREST])
+    return "; ".join(" ".join(f"--key {shlex.quote(key)}" for key in keys) for keys in named)

@@ -173,8 +173,8 @@ def test_a_key_may_be_written_in_several_ways(town: Project, key: tuple[str, ...
 @pytest.mark.parametrize(
     ("argv", "what", "help_"),
     [
-        (("people", "--key", "ann"), "2 rows of 'people' have 'ann'", "name one: town=Rom, name=ann; town=Ur, name=ann"),
-        (("people", "--key", "bobb"), "no row of 'people' has the key 'bobb'", "the nearest: town=Ur, name=bob;"),
+        (("people", "--key", "ann"), "2 rows of 'people' have 'ann'", "name one: --key town=Rom --key name=ann; --key town=Ur --key name=ann"),
+        (("people", "--key", "bobb"), "no row of 'people' has the key 'bobb'", "the nearest: --key town=Ur --key name=bob;"),
         (("people", "--key", "twon=Ur", "--key", "name=ann"), "'people' has no column 'twon'", "did you mean 'town'?"),
         (("people", "--key", "[1]"), "'people' has 2 key columns, and 1 values were given", "its key is: town, name"),
         (("people", "--key", "ann", "--key", "Ur"), "--key 'ann' names no column", "write --key column=value"),
