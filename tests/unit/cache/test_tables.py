@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from parts import Parts
 
 import mmetl.cache.tables as tables_module
 from mmetl.cache.arrow_types import arrow_schema, columns_of, normal_schema, parse_type, type_text
@@ -26,21 +26,6 @@ from mmetl.cache.zeros import with_plain_zeros
 from mmetl.contracts.artifact import Manifest, Part
 from mmetl.contracts.transform import Table
 from mmetl.errors import TaskError
-
-
-class Parts:
-    """The smallest store of parts."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.count = itertools.count()
-
-    def temp(self, suffix: str = "") -> Path:
-        return self.root / f"{next(self.count)}.tmp{suffix}"
-
-    def adopt(self, temp: Path) -> tuple[str, int]:
-        fingerprint = xxhash.xxh3_128_hexdigest(temp.read_bytes())
-        return fingerprint, temp.rename(self.root / fingerprint).stat().st_size
 
 
 @pytest.fixture

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import xxhash
+from parts import Parts
 
 from mmetl.cache.arrow_types import arrow_schema
 from mmetl.cache.tables import read_table
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Base, Declaration, Job, Made, Scope, Table
 from mmetl.transforms.tabular import PYTHON
-
-
-class Parts:
-    """The smallest store of parts."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.count = itertools.count()
-
-    def temp(self, suffix: str = "") -> Path:
-        return self.root / f"{next(self.count)}.tmp{suffix}"
-
-    def adopt(self, temp: Path) -> tuple[str, int]:
-        fingerprint = xxhash.xxh3_128_hexdigest(temp.read_bytes())
-        return fingerprint, temp.rename(self.root / fingerprint).stat().st_size
 
 
 class Bench:
