@@ -6,9 +6,12 @@ import gc
 import os
 import sys
 
+GC_THRESHOLD = 50_000  # new objects between looks for garbage: imports, plans and runs make many that stay
+
 
 def main() -> int:
     """Run the command line; return the exit code."""
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
     _have_streams()
     from mmetl.cli.output import guarded
 

@@ -15,6 +15,7 @@ from mmetl.core.project import Project
 from mmetl.core.queries import TaskQuery, task_queries
 from mmetl.errors import ConfigError, ExitCode, MmetlError, Problem, UsageError
 from mmetl.observability.runs import TaskRun
+from mmetl.utils.garbage import collection_paused
 from mmetl.utils.text import shown
 
 
@@ -76,6 +77,7 @@ def _word(p: Preview) -> str:
     return "wait" if p.waits and p.outcome == "ran" and p.reasons[0].startswith("waits for") else words[p.outcome]
 
 
+@collection_paused()
 def validate(pipeline: str | None, variables: Mapping[str, str], *, connect: bool = False) -> int:
     """Check one pipeline, or all of the project; tell every problem at once. With `connect`, go to each server as well."""
     if pipeline is not None:

@@ -216,11 +216,11 @@ class Project:
 
         A pipeline that was not planned yet is compared when it is.
         """
-        own = writes_of(compiled)
         rows = self.store.rows(
             "select key, json_extract(checks, '$.path'), body from plans where json_extract(body, '$.pipeline') <> ?",
             (compiled.pipeline,),
         )
+        own = writes_of(compiled) if rows else {}
         for key, path, body in rows if own else ():
             if between(own, writes_of(plan_of(key, body))) and (self.root / path).exists():
                 # Its YAML may say otherwise by now.
@@ -326,7 +326,10 @@ class Project:
         Raises:
             ConfigError: naming both tasks of each clash.
         """
-        plans = [planned.get(p) or self.plan(p) for p in self.pipeline_files()]
+        files = self.pipeline_files()
+        if len(files) < 2:
+            return  # within one, planning has refused them
+        plans = [planned.get(p) or self.plan(p) for p in files]
         writers = {name: writes for plan in plans for name, writes in writes_of(plan).items()}
         problems = [clash.problem() for clash in clashes(writers)]
         if problems:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import xxhash
 
 _PLAIN = json.JSONEncoder(default=dict)
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def canonical_encoder(default: Callable[[Any], Any] | None = None) -> json.JSONEncoder:
+    """Return what makes JSON text that does not depend on the order of keys. `default` says what stands for other values."""
+    return json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=default)
+
+
+_CANONICAL = canonical_encoder()
 
 
 def sha256_hex(data: bytes) -> str:
