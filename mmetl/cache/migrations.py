@@ -1,15 +1,27 @@
-"""The schema of the state file, as numbered migrations. Imported only when a file is new or older than this code."""
+"""Bring an older state file up to date, through sqlite-utils. Imported only when there is one."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
-from mmetl.cache.layout import STATE_DIR
+from mmetl.cache.schema import MIGRATION_SET, MIGRATIONS
 
-migrations = Migrations("mmetl")
+migrations = Migrations(MIGRATION_SET)
+
+
+def _register(name: str, statements: Sequence[str]) -> None:
+    @migrations(name=name)
+    def _(db: sqlite_utils.Database) -> None:
+        for sql in statements:
+            db.execute(sql)
+
+
+for _name, _statements in MIGRATIONS.items():
+    _register(_name, _statements)
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
@@ -17,126 +29,3 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     db = sqlite_utils.Database(connection)
     migrations.apply(db)
     db.execute(f"pragma user_version = {version:d}")
-
-
-# Tables with text keys are WITHOUT ROWID: one tree instead of two, and a third off the cost of a commit.
-
-
-@migrations(name="0001_core")
-def _core(db: sqlite_utils.Database) -> None:
-    """Make what decisions, restoring and plans need."""
-    for sql in CORE:
-        db.execute(sql)
-
-
-@migrations(name="0002_runs")
-def _runs(db: sqlite_utils.Database) -> None:
-    """Make what `status` reads."""
-    for sql in RUNS:
-        db.execute(sql)
-
-
-@migrations(name="0003_no_leftovers")
-def _no_leftovers(db: sqlite_utils.Database) -> None:
-    """Leftovers are found by comparing records with the plan."""
-    db.execute("drop table leftovers")
-
-
-@migrations(name="0004_items")
-def _items(db: sqlite_utils.Database) -> None:
-    """Make what rows that are set aside and item-wise tasks need."""
-    for sql in ITEMS:
-        db.execute(sql)
-
-
-@migrations(name="0005_probes")
-def _probes(db: sqlite_utils.Database) -> None:
-    """Note when stores of others were last asked what they hold."""
-    db.execute("create table probes (place text primary key, at_ms integer) without rowid")
-
-
-@migrations(name="0006_trees")
-def _trees(db: sqlite_utils.Database) -> None:
-    """Keep what globs stand for by folder; files that lie outside of the state are looked at once more."""
-    for sql in TREES:
-        db.execute(sql)
-
-
-CORE = (
-    """
-    create table tasks (            -- the last success of each task
-        pipeline text, task text,
-        state text,                 -- done | started | failed | changed (an input changed while it ran)
-        recipe text,
-        inputs text,                -- one fingerprint over all inputs, compared first
-        outputs text,               -- one fingerprint over all written files
-        manifest text,              -- empty after `clean`
-        parts text,                 -- fingerprints joined by spaces: what a no-op stats
-        built_ms integer, run_id text,
-        input_list text,            -- JSON {input: fingerprint}, read only to give reasons
-        output_list text,           -- JSON {path: fingerprint}
-        primary key (pipeline, task)
-    ) without rowid""",
-    """
-    create table files (            -- the stat cache; signature is (size, mtime, ctime, inode, device), packed
-        path text primary key, signature blob, fingerprint text
-    ) without rowid""",
-    "create table manifests (fingerprint text primary key, body text) without rowid",
-    """
-    create table builds (           -- the build index: recipe + inputs -> manifest
-        key text primary key, recipe text, manifest text, watermark text,
-        pipeline text, task text, made_ms integer, used_ms integer
-    ) without rowid""",
-    "create table watermarks (pipeline text, task text, manifest text, value text, primary key (pipeline, task))",
-    "create table leftovers (path text primary key, fingerprint text, pipeline text, task text)",
-    "create table recipes (fingerprint text primary key, body text) without rowid",
-    "create table plans (key text primary key, checks text, body text, used_ms integer)",
-    "create table settings (key text primary key, body text)",  # mmetl.yml, as read
-    "create table plan_tasks (plan text, task text, body text, primary key (plan, task)) without rowid",
-)
-
-RUNS = (
-    """
-    create table runs (
-        id text primary key, pipeline text,
-        status text,                -- running | succeeded | failed | cancelled | crashed
-        pid integer, started_ms integer, heartbeat_ms integer, ended_ms integer,
-        arguments text,             -- JSON of what was asked for
-        selected text               -- key into task_lists
-    )""",
-    "create index runs_started on runs (started_ms)",
-    "create table task_lists (key text primary key, names text)",
-    """
-    create table task_runs (
-        run_id text, pipeline text, task text, outcome text, reasons text, rows integer, bytes integer,
-        seconds real, error text, primary key (run_id, pipeline, task)
-    ) without rowid""",
-    "create table events (id integer primary key, run_id text, at_ms integer, kind text, task text, data text)",
-    "create index events_run on events (run_id)",
-)
-
-ITEMS = (
-    # Further manifests of a build, by fingerprint; empty: it has none.
-    "alter table tasks add column quarantine text default ''",
-    "alter table tasks add column items text default ''",
-    "alter table builds add column quarantine text default ''",
-    "alter table builds add column items text default ''",
-    "alter table task_runs add column counts text default '{}'",  # JSON {word: number of items}
-    """
-    create table unfinished (       -- units that a task has finished before it has finished itself (see contracts.items)
-        basis text, input text, body text, made_ms integer, primary key (basis, input)
-    ) without rowid""",
-)
-
-TREES = (
-    """
-    create table folders (          -- how the files of a folder that a glob stands for were last seen
-        glob text, folder text, page text, files integer, size_bytes integer, unusable integer,
-        signature blob,             -- over names and signatures; empty: these alone do not tell
-        signatures blob,            -- one a file, in the order of the page
-        primary key (glob, folder)
-    ) without rowid""",
-    "create table pages (fingerprint text primary key, body blob) without rowid",  # names, fingerprints, sizes
-    "alter table tasks add column trees text default '{}'",  # JSON {glob: {folder: [page, files, bytes]}}
-    f"delete from files where path not like '{STATE_DIR}/%'",
-)

@@ -1,6 +1,7 @@
 """The state store: one SQLite file, opened cheaply, refused when it cannot be trusted.
 
-The schema lives in `migrations` (sqlite-utils, 190 ms to import); what runs on every start uses `sqlite3` on the same file.
+The schema lives in `schema`, and `migrations` brings an older file to it (sqlite-utils, 190 ms to import); what runs on every start uses
+`sqlite3` on the same file.
 """
 
 from __future__ import annotations
@@ -181,9 +182,12 @@ class Store:
         connection.execute(f"pragma application_id = {APPLICATION_ID:d}")
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = normal")
-        from mmetl.cache.migrations import migrate
+        from mmetl.cache.schema import create
 
-        migrate(connection, SCHEMA_VERSION)
+        if not create(connection, SCHEMA_VERSION):
+            from mmetl.cache.migrations import migrate
+
+            migrate(connection, SCHEMA_VERSION)
 
     def _damaged(self, error: sqlite3.DatabaseError) -> Exception:
         """Turn SQLite's word for a broken file into ours; other errors (busy, a full disk) keep their text."""
