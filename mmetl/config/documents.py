@@ -50,6 +50,8 @@ class _TooDeepError(Exception):
 class _Composer(CSafeLoader):
     """libyaml's composer without YAML 1.1's guessing of types: the tag is empty unless the text has one."""
 
+    __slots__ = ("depth",)  # each node counts it twice
+
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self.depth = 0

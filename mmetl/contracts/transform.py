@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple, Protocol, TextIO, TypeVar, runtime_
 
 from mmetl.contracts.artifact import Column, Manifest, Part
 from mmetl.contracts.items import Earlier, ItemIndex, Items
+from mmetl.contracts.plan import NOTHING
 
 Promise = Literal["pure", "watermark", "append"]
 """`pure`: an incremental run equals a run from scratch. `watermark`: rows older than the lookback are not read again."""
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(NamedTuple):
     """What a transform may know of its task while the plan is made. No I/O happens here.
 
     Attributes:
@@ -46,8 +46,7 @@ class Outside(NamedTuple):
     probe_s: float | None = 0.0
 
 
-@dataclass(frozen=True)
-class Declaration:
+class Declaration(NamedTuple):
     """What one task reads, writes and is made of, known from its params alone.
 
     Attributes:
@@ -67,12 +66,12 @@ class Declaration:
         outside: a store of others that the task keeps equal to its table; None: there is none.
     """
 
-    tables: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = NOTHING
     sources: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = NOTHING
     notes: tuple[str, ...] = ()
     promise: Promise = "pure"
     named_inputs: bool = True

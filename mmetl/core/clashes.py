@@ -47,11 +47,9 @@ def clashes(writers: Mapping[str, Writes]) -> Iterator[Clash]:
         for path in writes.outputs:
             if first.setdefault(path, name) != name:
                 yield Clash(path, first[path], name)
-    written: dict[str, str] = {p: name for name, writes in writers.items() for p in writes.outputs}
-    for name, writes in writers.items():
-        folder = writes.folder
-        if not folder:
-            continue
+    folders = [(name, writes.folder) for name, writes in writers.items() if writes.folder]
+    written = {p: name for name, writes in writers.items() for p in writes.outputs} if folders else {}
+    for name, folder in folders:
         for path, other in written.items():
             if other != name and (path.startswith(folder) or folder.startswith(f"{path.rstrip('/')}/")):
                 yield Clash(_folder(path, folder), other, name)

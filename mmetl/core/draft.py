@@ -5,10 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
-
-from pydantic import BaseModel
 
 from mmetl.cache.listing import is_glob
 from mmetl.config.schema import Pipeline, TaskSpec
@@ -27,6 +24,7 @@ class Draft:
     """One task while it is planned.
 
     Attributes:
+        params: with their defaults, as JSON values.
         inputs: alias -> task, or a family of tasks.
         families: alias -> the members, for those that are one.
         outside: what it keeps in a store of others (see core.outside).
@@ -36,7 +34,7 @@ class Draft:
 
     spec: TaskSpec
     transform: Transform
-    params: BaseModel
+    params: dict[str, Any]
     declared: Declaration
     inputs: dict[str, str]
     families: dict[str, list[str]]
@@ -50,10 +48,10 @@ class Draft:
     whole: dict[str, str] = field(default_factory=dict)
     related: dict[str, str] = field(default_factory=dict)
 
-    @cached_property
-    def params_json(self) -> dict[str, Any]:
-        """The params with their defaults, as JSON values."""
-        return self.params.model_dump(mode="json")
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What is read, as paths and globs: by the transform, and by the YAML's `files`."""
+        return (*self.sources, *self.extra)
 
     @property
     def tables(self) -> list[str]:
@@ -70,15 +68,16 @@ class Draft:
 
     def node(self, name: str, recipe: Fingerprint) -> TaskNode:
         """Return what deciding needs of the task."""
-        paths = list(dict.fromkeys((*self.sources, *self.extra)))
+        paths = list(dict.fromkeys(self.paths))
+        globs = [p for p in paths if is_glob(p)]
         outside = self.declared.outside
         return TaskNode(
             name,
             recipe,
             self.tables,
             self.after,
-            [p for p in paths if not is_glob(p)],
-            [p for p in paths if is_glob(p)],
+            [p for p in paths if p not in globs] if globs else paths,
+            globs,
             [posixpath.normpath(p) for p in self.declared.optional],
             self.outputs,
             self.spec.always,
@@ -94,7 +93,7 @@ class Draft:
         query_engine = getattr(self.transform, "query_engine", None)
         if query_engine is None:
             return ""
-        found: str = query_engine({a: drafts[task].params_json for a, task in self.inputs.items() if task in drafts})
+        found: str = query_engine({a: drafts[task].params for a, task in self.inputs.items() if task in drafts})
         return found
 
     def values(self, pipeline: Pipeline, members: Iterable[str]) -> list[dict[str, Any]]:
@@ -112,7 +111,7 @@ class Draft:
         spec, pushed = self.spec, self.pushed_to(drafts)
         return TaskDetail(
             transform=spec.transform,
-            params=self.params_json,
+            params=self.params,
             inputs={alias: task for alias, task in self.inputs.items() if alias not in self.families},
             families={a: list(zip(n, self.values(pipeline, n), strict=True)) for a, n in self.families.items()},
             sources=self.sources,
@@ -126,7 +125,7 @@ class Draft:
             timeout_s=spec.timeout_s,
             tags=spec.tags,
             description=spec.description or "",
-            templated=MARK in recipe or bool(self.declared.recipe and MARK in to_json(self.params_json)),
+            templated=MARK in recipe or bool(self.declared.recipe and MARK in to_json(self.params)),
             whole=self.whole,
             view=spec.materialize == "view",
             pool=spec.pool or "",

@@ -21,10 +21,11 @@ class OwnFiles:
         self.root = root
         self._folders: dict[str, str] = {}  # as written -> where it is
         self._places = {self._place(path) for path in (*PROJECT_FILES, *files)}
+        self._names = {os.path.basename(place) for place in self._places}
 
     def __contains__(self, path: str) -> bool:
         """Tell whether writing to a path would change the pipeline."""
-        return self._place(path) in self._places
+        return os.path.basename(path) in self._names and self._place(path) in self._places
 
     def _place(self, path: str) -> str:
         folder, name = os.path.split(path)

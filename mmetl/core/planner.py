@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class Planner:
         self._versions: dict[str, str] = {}
         self._families = families(list(self.pipeline.tasks))
         self._kept: set[str] = set()  # functions whose code was noted
+        self._right: set[tuple[str, tuple[str, ...], bool]] = set()  # calls with nothing wrong in them
         self._tasks = frozenset((*self.pipeline.tasks, *self._families))
 
     def compile(self) -> Compiled:
@@ -121,7 +122,7 @@ class Planner:
         inputs = dict(spec.inputs) if spec.inputs else dict(declared.tables)
         inputs = {alias: task for alias, task in inputs.items() if task in self._tasks}
         read = {alias: self._families[task] for alias, task in inputs.items() if task in self._families}
-        draft = Draft(spec, transform, params, declared, inputs, read)
+        draft = Draft(spec, transform, params.model_dump(mode="json"), declared, inputs, read)
         draft.sources = [self._path(name, p) for p in declared.sources]
         draft.extra = [self._path(name, p, (*here, "files", n)) for n, p in enumerate(spec.files)]
         draft.outputs = list(dict.fromkeys(self._output(name, p) for p in declared.outputs))
@@ -129,14 +130,9 @@ class Planner:
             draft.folder = self._output(name, declared.folder.rstrip("/")) + "/"
         if declared.outside:
             self._connect(name, declared.outside, draft)
-        draft.related = related_tasks(
-            name,
-            spec,
-            declared.outputs or tuple(filter(None, [declared.folder])),
-            self._tasks,
-            self._families,
-            self._problem,
-        )
+        if spec.expect:
+            written = declared.outputs or tuple(filter(None, [declared.folder]))
+            draft.related = related_tasks(name, spec, written, self._tasks, self._families, self._problem)
         return draft if known else None
 
     def _connect(self, name: str, outside: Outside, draft: Draft) -> None:
@@ -185,9 +181,8 @@ class Planner:
 
     def _known_inputs(self, name: str, spec: TaskSpec) -> bool:
         ok = True
-        pairs: list[tuple[tuple[Any, ...], str]] = []
-        pairs.extend((("inputs",), task) for task in spec.inputs.values())
-        pairs.extend((("depends_on", n), task) for n, task in enumerate(spec.depends_on))
+        pairs: list[tuple[tuple[Any, ...], str]] = [(("inputs",), task) for task in spec.inputs.values()]
+        pairs += [(("depends_on", n), task) for n, task in enumerate(spec.depends_on)]
         for n, (path, task) in enumerate(pairs):
             where = self._input_path(name, path, task, n)
             reads = "reads" if path == ("inputs",) else "depends on"
@@ -305,29 +300,27 @@ class Planner:
             self.problems.append(clash.problem(where, "tasks "))
         folders = {draft.folder: name for name, draft in drafts.items() if draft.folder}
         for name, draft in drafts.items():
-            needed = dict.fromkeys(m for t in draft.spec.depends_on for m in self._families.get(t, [t]))
-            for path in (*draft.sources, *draft.extra):
+            needed = {m: None for t in draft.spec.depends_on for m in self._families.get(t, [t])}
+            for path in draft.paths:
                 if path in producers:
                     needed[producers[path]] = None
                 elif is_glob(path):
                     needed.update((t, None) for p, t in producers.items() if matches(p, path))
             for folder, writer in folders.items():
-                if any(reaches(folder, p) for p in (*draft.sources, *draft.extra)):
+                if any(reaches(folder, p) for p in draft.paths):
                     needed[writer] = None
-            own = [
-                p
-                for p in (*draft.sources, *draft.extra)
-                if p in draft.outputs or (draft.folder and not is_glob(p) and p.startswith(draft.folder))
-            ]
-            if needed.pop(name, 0) is None and own:
-                self.problems.append(
-                    Problem(
-                        f"task '{name}' reads '{own[0]}', which it writes",
-                        self._where(self._place(name, own[0])),
-                        "write to another path",
-                    )
-                )
-            draft.after = [t for t in needed if t not in draft.tables]
+            if name in needed:
+                del needed[name]
+                self._refuse_own_outputs(name, draft)
+            tables = draft.tables
+            draft.after = [t for t in needed if t not in tables]
+
+    def _refuse_own_outputs(self, name: str, draft: Draft) -> None:
+        for path in draft.paths:
+            if path in draft.outputs or (draft.folder and not is_glob(path) and path.startswith(draft.folder)):
+                what = f"task '{name}' reads '{path}', which it writes"
+                self.problems.append(Problem(what, self._where(self._place(name, path)), "write to another path"))
+                return
 
     def _order(self, drafts: Mapping[str, Draft]) -> list[str]:
         needs = {n: (*d.tables, *d.after) for n, d in drafts.items()}
@@ -340,7 +333,7 @@ class Planner:
     # --- recipes
 
     def _recipe(self, name: str, draft: Draft, drafts: Mapping[str, Draft]) -> dict[str, Any]:
-        params = {**draft.params_json, **draft.declared.recipe}
+        params = {**draft.params, **draft.declared.recipe}
         recipe: dict[str, Any] = {"transform": draft.spec.transform, "params": params}
         if draft.transform.version is not None:
             recipe["version"] = draft.transform.version
@@ -367,17 +360,16 @@ class Planner:
             recipe["env"] = {n: self._environment(name, n) for n in draft.spec.env}
         return recipe
 
-    def _called(self, name: str, draft: Draft) -> Iterator[_Call]:
-        """Yield the functions that make the output."""
+    def _called(self, name: str, draft: Draft) -> list[_Call]:
+        """Return the functions that make the output."""
         here = ("tasks", name, "params")
-        yield from ((entry, None, here) for entry in draft.transform.code)
-        yield from ((entry, draft.declared.arguments, here) for entry in draft.declared.functions)
+        own: list[_Call] = [(entry, None, here) for entry in draft.transform.code]
+        return own + [(entry, draft.declared.arguments, here) for entry in draft.declared.functions]
 
-    def _checking(self, name: str, draft: Draft) -> Iterator[_Call]:
-        """Yield the functions that check it."""
-        for n, check in enumerate(draft.spec.expect):
-            if check.entry:
-                yield check.entry, tuple(check.args), ("tasks", name, "expect", n)
+    def _checking(self, name: str, draft: Draft) -> list[_Call]:
+        """Return the functions that check it."""
+        checks = enumerate(draft.spec.expect)
+        return [(c.entry, tuple(c.args), ("tasks", name, "expect", n)) for n, c in checks if c.entry]
 
     def _code(self, name: str, draft: Draft, called: Iterable[_Call]) -> dict[str, str]:
         pieces: dict[str, str] = {}
@@ -407,7 +399,13 @@ class Planner:
 
     def _check_call(self, name: str, entry: str, given: tuple[str, ...], place: tuple[Any, ...]) -> None:
         """Compare the arguments that will be passed by name with the function's parameters."""
-        for wrong in wrong_calls(entry, self.code.define(entry), given, name, table="expect" in place[2:]):
+        table = "expect" in place[2:]
+        if (entry, given, table) in self._right:
+            return
+        found = list(wrong_calls(entry, self.code.define(entry), given, name, table=table))
+        if not found:
+            self._right.add((entry, given, table))
+        for wrong in found:
             at = (*place, "args", wrong.argument) if wrong.argument else (*place, "function")
             self.problems.append(Problem(wrong.what, self._where(at, on_key=bool(wrong.argument)), wrong.help))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -55,7 +54,7 @@ class Parse(ItemTransform):
             return declared
         from mmetl.transforms.document.parsers.ocr import ocr_files
 
-        return replace(declared, sources=ocr_files(params.ocr_languages))
+        return declared._replace(sources=ocr_files(params.ocr_languages))
 
     def prepare(self, job: Job, closing: ExitStack) -> Callable[[pa.RecordBatch], dict[str, Any]]:
         """Return the function of a batch."""
