@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from mmetl.errors import MissingError
+from mmetl.utils.env import one_blas_thread
 
 
 def require(extra: str, *packages: str) -> None:
@@ -17,6 +18,7 @@ def require(extra: str, *packages: str) -> None:
     Raises:
         MissingError: for the first one that is not installed.
     """
+    one_blas_thread()  # many of them import numpy, which reads it once
     for package in packages:
         try:
             importlib.import_module(package)

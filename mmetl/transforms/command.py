@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmetl.contracts.transform import Declaration, Job, Scope
 from mmetl.errors import ParamError, TaskError
+from mmetl.utils.env import environment_of_commands
 
 STOP_S = 5.0  # how long a stopped command may clean up before it is killed
 REST_S = 0.3  # and then what it had started; the dead may stay in sight until somebody asks for them
@@ -75,6 +76,7 @@ class Shell(_Command):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                env=environment_of_commands(),
                 process_group=0,
             )
         except OSError as e:

@@ -70,6 +70,18 @@ def test_folder_of_a_function(empty: Project) -> None:
     assert empty.read("o.txt") == str(empty.root)
 
 
+def test_environment_of_a_command(empty: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the user's: what mmETL puts into its own, so that libraries start no threads, is not in it."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    empty.tasks(
+        "  rows: {transform: tabular.sql, params: {sql: select 1 as n}}\n"
+        "  env: {transform: shell.run, depends_on: [rows], params: {command: env > o.txt, outputs: [o.txt]}}\n"
+    )
+    assert empty.run() == {"rows": "ran", "env": "ran"}
+    assert "OPENBLAS_NUM_THREADS" not in empty.read("o.txt")
+    assert "MMETL_RUN" in empty.read("o.txt")
+
+
 FAILS = {
     "exit code": ("shell.run", "command: 'exit 7'", "the command exited with 7"),
     "last lines": (
