@@ -18,7 +18,7 @@ from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.utils.hashing import fingerprint_json, to_json, xxh3_hex
 from mmetl.utils.time import now_ms
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 
 
 def plan_key(path: str, variables: Mapping[str, str]) -> str:

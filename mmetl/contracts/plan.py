@@ -81,6 +81,7 @@ class TaskDetail(NamedTuple):
         expect: checks of the table, as the YAML has them.
         related: `task.column` of a check -> the task.
         counted: whether the transform can tell, before it runs, how many items it would compute.
+        prepared: what the transform has found out of the params (see `Declaration`).
     """
 
     transform: str
@@ -107,3 +108,4 @@ class TaskDetail(NamedTuple):
     expect: Sequence[Mapping[str, Any]] = ()
     related: Mapping[str, str] = NOTHING
     counted: bool = False
+    prepared: Sequence[Any] = ()

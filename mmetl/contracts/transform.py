@@ -64,6 +64,7 @@ class Declaration(NamedTuple):
         arguments: names of the arguments that `functions` are called with; None where they are not known yet.
         packages: distributions whose version matters to this task, besides those of the transform.
         outside: a store of others that the task keeps equal to its table; None: there is none.
+        prepared: JSON values that follow from the params alone; the plan keeps them, so that a run need not work them out again.
     """
 
     tables: Mapping[str, str] = NOTHING
@@ -80,6 +81,7 @@ class Declaration(NamedTuple):
     kept: bool = False
     packages: tuple[str, ...] = ()
     outside: Outside | None = None
+    prepared: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,7 @@ class Job:
         on_cancel: register a function that interrupts the work; called at a timeout or Ctrl-C, from another thread.
         remote: how a worker process gets at the transform; None outside a run.
         meter: what it spends on a paid service; None outside a run.
+        prepared: what the transform has declared as such; empty in a test.
         progress: tell how far the work has got: items done, items to do, and what is counted of them.
     """
 
@@ -263,6 +266,7 @@ class Job:
     progress: Callable[[int, int, Mapping[str, float]], None] = lambda _done, _todo, _counts: None
     made_by: Callable[[str], tuple[str, Mapping[str, Any]]] | None = None
     connect: Callable[[str], Mapping[str, Any]] | None = None
+    prepared: Sequence[Any] = ()
 
     @cached_property
     def scratch(self) -> Path:

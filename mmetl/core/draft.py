@@ -134,4 +134,5 @@ class Draft:
             expect=[check.as_json() for check in spec.expect],
             related=self.related,
             counted=hasattr(self.transform, "estimate"),
+            prepared=self.declared.prepared,
         )

@@ -160,6 +160,7 @@ class Jobs:
             changes=lambda: changes(node, facts, listed),
             on_cancel=cancellation.add,
             remote=Remote(ENTRY, tuple(detail.imports)),
+            prepared=detail.prepared,
         )
 
     def _made_by(self, plan: Plan, detail: TaskDetail, log: TaskLog, alias: str) -> tuple[str, Mapping[str, Any]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlglot
 from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
+from mmetl.engines.analysis import Analysis, Doubt, Mention
 from mmetl.engines.sql_functions import HARD, ROW, SUMS, TABLE_FUNCTIONS, UNORDERED, VOLATILE, VOLATILE_WORDS, words
 from mmetl.errors import ParamError
 
@@ -38,51 +38,12 @@ _FILE = re.compile(r"[/*?:]|\.[A-Za-z0-9]+$")
 _EXTENSIONS = {"csv", "tsv", "txt", "json", "ndjson", "jsonl", "parquet", "db", "sqlite", "xlsx", "gz", "duckdb"}
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A name in the SQL, and how many characters stand before it."""
-
-    name: str
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """What the text of one query tells.
-
-    Attributes:
-        start: characters before `body`.
-        body: the query without the semicolon and the comments around it.
-        canonical: the same for texts that differ in comments, white space and the case of keywords only.
-        tables: tables read, each name once; names of CTEs and aliases are not among them.
-        single_thread: why the number of threads may change the result; empty when it cannot.
-        ordered: whether the query itself says in which order its rows come.
-        ties_at: characters of `body` before the place where `break_ties` adds columns; None: nothing to add.
-    """
-
-    start: int
-    body: str
-    canonical: str
-    tables: tuple[Mention, ...]
-    single_thread: tuple[str, ...]
-    ordered: bool
-    ties_at: int | None
-
-    def break_ties(self, columns: int) -> str:
-        """Return an ordered query with its ties broken by all `columns` of its result, before any LIMIT."""
-        if self.ties_at is None:
-            return self.body
-        ties = "".join(f", {n}" for n in range(1, columns + 1))
-        return self.body[: self.ties_at] + ties + self.body[self.ties_at :]
-
-
-def analyse(sql: str, *, volatile: bool = False, exact: Collection[str] = frozenset()) -> Analysis:
+def analyse(sql: str, *, volatile: bool = False) -> Analysis:
     """Read a query in DuckDB's dialect.
 
     Args:
         sql: exactly one query.
         volatile: allow functions whose value changes from call to call.
-        exact: lower-case names of input columns that hold integers or decimals: sums of these do not depend on threads.
 
     Raises:
         ParamError: if it is no query, or reads what is not a task, or uses a volatile function.
@@ -95,12 +56,16 @@ def analyse(sql: str, *, volatile: bool = False, exact: Collection[str] = frozen
         tables.setdefault(mention.name.lower(), mention)
     start = tokens[0].start
     ordered, ties_at = _order(tokens)
+    names = [name for n, t in enumerate(tokens) if (name := _called(tokens, n, t.text))]
     return Analysis(
+        sql=sql,
         start=start,
-        body=sql[start : tokens[-1].end + 1],
+        end=tokens[-1].end + 1,
         canonical=_canonical(sql, tokens),
         tables=tuple(tables.values()),
-        single_thread=tuple(dict.fromkeys(_reasons(tokens, tree, exact, ordered=ordered))),
+        doubts=(*_doubts(names, tree), *(Doubt(r, of_sums=False) for r in _structure(tokens, tree, ordered=ordered))),
+        sums=sum(1 for name in names if name in SUMS),
+        exact_if=tuple(_exact_if(tree, names)),
         ordered=ordered,
         ties_at=None if ties_at is None else ties_at - start,
     )
@@ -317,18 +282,16 @@ def _without_parentheses(tokens: Sequence[Token]) -> Sequence[Token]:
     return tokens
 
 
-def _reasons(tokens: Sequence[Token], tree: exp.Expr, exact: Collection[str], *, ordered: bool) -> Iterator[str]:
-    """Yield why more threads may give another result. Each was found by running it; see tests/unit/engines."""
-    names = [name for n, t in enumerate(tokens) if (name := _called(tokens, n, t.text))]
-    settled = _settled(tree, exact, names)
+def _doubts(names: Sequence[str], tree: exp.Expr) -> Iterator[Doubt]:
+    """Yield why a function that is called may give another result on more threads. Each was found by running it; see tests/unit/engines."""
+    lists = sum(1 for a in tree.find_all(exp.ArrayAgg, exp.GroupConcat) if _orders_itself(a.this))
     for name in dict.fromkeys(names):
-        if name in SUMS and sum(1 for x in names if x in SUMS) > settled[0]:
-            yield f"'{name}' adds numbers that may be floats in any order"
-        elif name in UNORDERED and sum(1 for x in names if x in UNORDERED) > settled[1]:
-            yield f"'{name}' takes rows in any order"
+        if name in SUMS:
+            yield Doubt(f"'{name}' adds numbers that may be floats in any order", of_sums=True)
+        elif name in UNORDERED and sum(1 for x in names if x in UNORDERED) > lists:
+            yield Doubt(f"'{name}' takes rows in any order", of_sums=False)
         elif name in HARD and not (name == "row_number" and names.count(name) == _total_windows(tree)):
-            yield f"'{name}' {HARD[name]}"
-    yield from _structure(tokens, tree, ordered=ordered)
+            yield Doubt(f"'{name}' {HARD[name]}", of_sums=False)
 
 
 def _structure(tokens: Sequence[Token], tree: exp.Expr, *, ordered: bool) -> Iterator[str]:
@@ -377,48 +340,50 @@ def _is_total(ordered: Any, select: Any) -> bool:
     )
 
 
-def _settled(tree: exp.Expr, exact: Collection[str], names: Collection[str]) -> tuple[int, int]:
-    """Return how many sums add exact numbers, and how many lists are ordered by what they hold."""
-    known = _known(tree, exact, names)
-    sums = sum(1 for s in tree.find_all(exp.Sum, exp.Avg) if _is_exact(s.this, known))
-    lists = sum(1 for a in tree.find_all(exp.ArrayAgg, exp.GroupConcat) if _orders_itself(a.this))
-    return sums, lists
-
-
-def _known(tree: exp.Expr, exact: Collection[str], names: Collection[str]) -> frozenset[str]:
-    """Return the exact columns whose name means nothing else anywhere in the query, and each table as `name.`."""
+def _exact_if(tree: exp.Expr, names: Collection[str]) -> Iterator[tuple[str, ...]]:
+    """Yield for each sum that may add exact numbers which columns then have to be exact."""
     renaming = (exp.SetOperation, exp.Pivot, exp.Unnest, exp.Explode)
-    if {"columns", "unnest", "struct_extract"} & set(names) or any(True for _ in tree.find_all(*renaming)):
-        return frozenset()
+    renamed = {"columns", "unnest", "struct_extract"} & set(names) or any(True for _ in tree.find_all(*renaming))
     made = {a.alias.lower() for a in tree.find_all(exp.Alias, exp.PropertyEQ)}
     made |= {i.name.lower() for t in tree.find_all(exp.TableAlias) for i in t.columns}
-    tables = {f"{t.alias_or_name.lower()}." for t in tree.find_all(exp.Table, exp.Subquery, exp.CTE)}
-    return (frozenset(exact) - made) | tables
+    tables = {t.alias_or_name.lower() for t in tree.find_all(exp.Table, exp.Subquery, exp.CTE)}
+    for node in tree.find_all(exp.Sum, exp.Avg):
+        needed = _needed(node.this, tables)
+        # A column's name must mean nothing else anywhere in the query.
+        if needed is not None and not (needed & made) and not (needed and renamed):
+            yield tuple(sorted(needed))
 
 
-def _is_exact(node: Any, known: Collection[str]) -> bool:  # noqa: PLR0911 - one line a kind of expression
-    """Tell whether an expression surely is an integer or a decimal."""
+def _needed(node: Any, tables: Collection[str]) -> frozenset[str] | None:
+    """Return the columns that have to be exact for an expression to be an integer or a decimal; None: it may be neither even then."""
     if isinstance(node, exp.Column):
-        owner = len(node.parts) == 1 or (len(node.parts) == 2 and f"{node.table.lower()}." in known)
-        return owner and node.name.lower() in known
-    if isinstance(node, exp.Literal):
-        return not node.is_string and node.name.isdigit()
+        owned = len(node.parts) == 1 or (len(node.parts) == 2 and node.table.lower() in tables)
+        return frozenset({node.name.lower()}) if owned else None
     if isinstance(node, exp.Cast):
-        return bool(node.to.this in exp.DataType.INTEGER_TYPES or node.to.this == exp.DType.DECIMAL)
+        exact = node.to.this in exp.DataType.INTEGER_TYPES or node.to.this == exp.DType.DECIMAL
+        return frozenset() if exact else None
+    if isinstance(node, exp.Literal):
+        return None if node.is_string or not node.name.isdigit() else frozenset()
+    inner = _all_of(node)
+    if inner is None:
+        return frozenset() if isinstance(node, exp.Null | exp.Count | exp.Length | exp.RowNumber) else None
+    found = [_needed(part, tables) for part in inner]
+    return None if None in found else frozenset().union(*(f for f in found if f))
+
+
+def _all_of(node: Any) -> list[Any] | None:
+    """Return the parts of an expression that is exact if all of them are; None for others."""
     if isinstance(node, exp.Case):
-        branches = [i.args["true"] for i in node.args["ifs"]] + [node.args.get("default") or exp.Null()]
-        return all(_is_exact(b, known) for b in branches)
+        return [*(i.args["true"] for i in node.args["ifs"]), node.args.get("default") or exp.Null()]
     if isinstance(node, exp.If):
-        return all(_is_exact(b, known) for b in (node.args["true"], node.args.get("false") or exp.Null()))
+        return [node.args["true"], node.args.get("false") or exp.Null()]
     if isinstance(node, exp.Distinct):
-        return all(_is_exact(e, known) for e in node.expressions)
+        return list(node.expressions)
     if isinstance(node, exp.Coalesce):
-        return all(_is_exact(e, known) for e in (node.this, *node.expressions))
+        return [node.this, *node.expressions]
     if isinstance(node, exp.Add | exp.Sub | exp.Mul):
-        return _is_exact(node.left, known) and _is_exact(node.right, known)
-    if isinstance(node, exp.Paren | exp.Neg | exp.Abs | exp.Order | exp.Filter):
-        return _is_exact(node.this, known)
-    return isinstance(node, exp.Null | exp.Count | exp.Length | exp.RowNumber)
+        return [node.left, node.right]
+    return [node.this] if isinstance(node, exp.Paren | exp.Neg | exp.Abs | exp.Order | exp.Filter) else None
 
 
 def _orders_itself(node: Any) -> bool:

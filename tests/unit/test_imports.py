@@ -64,6 +64,24 @@ def test_no_op_with_a_project_file_is_light(project: Project) -> None:
     assert imported(project, "run") & {*HEAVY, "yaml"} == set()
 
 
+def test_edit_of_a_table_loads_no_parser(empty: Project) -> None:
+    """What a query is was found out when the pipeline was planned."""
+    empty.tasks(
+        "  rows: {transform: tabular.read, params: {path: rows.csv}, key: [id]}\n"
+        "  sums: {transform: tabular.sql, params: {sql: 'select sum(n) as n from rows'}}\n"
+        "  big: {transform: tabular.filter, inputs: [rows], params: {where: n > 1}}\n"
+        "  out: {transform: tabular.write, inputs: [sums], params: {path: out.csv}}\n"
+    )
+    empty.write("rows.csv", "id,n\n1,1\n")
+    grow_old()
+    empty.run()
+    empty.write("rows.csv", "id,n\n1,2\n")
+    loaded = imported(empty, "run")
+    assert empty.read("out.csv") == "n\n2\n"
+    assert "duckdb" in loaded
+    assert loaded & {"sqlglot", "yaml", "typer", "rich", "sqlite_utils", "pandas", "polars"} == set()
+
+
 def test_command_pipeline_needs_no_tabular_library(project: Project) -> None:
     """`shell.run` and `python.run` work without the extra."""
     assert imported(project, "run") & {"duckdb", "pyarrow", "sqlglot", "rich"} == set()

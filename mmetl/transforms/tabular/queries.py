@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mmetl.contracts.transform import Job, Made
+from mmetl.engines.analysis import Analysis
 from mmetl.engines.duckdb import session
-from mmetl.engines.sql import Analysis
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.results import buckets_of, check_names, describe_view, store_query
-from mmetl.transforms.tabular.sql import reasons_below
+from mmetl.transforms.tabular.sql import exact_columns, reasons_below
 from mmetl.transforms.tabular.types import holds
 
 
@@ -18,11 +18,12 @@ def run_query(job: Job, found: Analysis, memory_limit: str | None, *, reproducib
 
     Args:
         job: the running task.
-        found: what the query is, given the columns of the job's tables.
+        found: what the query is.
         memory_limit: such as `2GB`; None: the share of the task.
         reproducible: whether to go down to one thread.
     """
-    alone = reproducible and bool([*found.single_thread, *reasons_below(job.inputs.values())])
+    tables = job.inputs.values()
+    alone = reproducible and bool([*found.single_thread(exact_columns(tables)), *reasons_below(tables)])
     with session(
         job.scratch,
         tables=job.inputs,

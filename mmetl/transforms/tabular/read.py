@@ -164,13 +164,16 @@ class Read:
     def run(self, job: Job) -> Made:
         """Read the files, in the order of their names."""
         require("tabular", "duckdb", "pyarrow")
-        from mmetl.transforms.tabular.file_sources import read_files
-        from mmetl.transforms.tabular.sqlite_source import read_sqlite
-
         params: ReadParams = job.params
         kind = _format(params)
         files = _files(job)
-        return read_sqlite(job, params, files[0]) if kind == "sqlite" else read_files(job, params, kind, files)
+        if kind == "sqlite":
+            from mmetl.transforms.tabular.sqlite_source import read_sqlite
+
+            return read_sqlite(job, params, files[0])
+        from mmetl.transforms.tabular.file_sources import read_files
+
+        return read_files(job, params, kind, files)
 
 
 def _format(params: ReadParams) -> Format:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope, View
+from mmetl.engines.analysis import Analysis, Mention
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, QueryError, TaskError
 from mmetl.utils.memory import MEMORY
@@ -44,7 +45,7 @@ class Sql:
     def declare(self, params: SqlParams, scope: Scope) -> Declaration:
         """Find the tables of the query. Raises ParamError for one that is no task."""
         require("tabular", "sqlglot")
-        from mmetl.engines.sql import Mention, analyse
+        from mmetl.engines.sql import analyse
 
         found = analyse(params.sql, volatile=params.volatile)
         known = scope.inputs or {task: task for task in scope.tasks - {scope.task}}
@@ -64,10 +65,11 @@ class Sql:
                 param=("sql",),
             )
         notes = (
-            tuple(f"may run on one thread: {reason}" for reason in found.single_thread) if params.reproducible else ()
+            tuple(f"may run on one thread: {reason}" for reason in found.single_thread()) if params.reproducible else ()
         )
         aliases = {} if scope.inputs else tables
-        return Declaration(tables=aliases, recipe={"sql": found.canonical, "memory_limit": None}, notes=notes)
+        recipe = {"sql": found.canonical, "memory_limit": None}
+        return Declaration(tables=aliases, recipe=recipe, notes=notes, prepared=found)
 
     def query_text(self, params: SqlParams, _inputs: Sequence[str], _key: Sequence[str]) -> str:
         """Return the query of a task, for people to read."""
@@ -82,14 +84,23 @@ class Sql:
 
     def run(self, job: Job) -> Made:
         """Run the query and keep its result."""
-        require("tabular", "duckdb", "pyarrow", "sqlglot")
-        from mmetl.engines.sql import analyse
+        require("tabular", "duckdb", "pyarrow")
         from mmetl.transforms.tabular.queries import run_query
 
         params: SqlParams = job.params
-        found = analyse(params.sql, volatile=params.volatile, exact=exact_columns(job.inputs.values()))
+        found = analysed(job, params.sql, volatile=params.volatile)
         with _placed(params.sql, found.body, found.start):
             return run_query(job, found, params.memory_limit, reproducible=params.reproducible)
+
+
+def analysed(job: Job, sql: str, *, volatile: bool = False) -> Analysis:
+    """Return what the query of a task is: as the plan keeps it, or analysed now, where secrets have made it another text."""
+    if (kept := Analysis.kept(job.prepared, sql)) is not None:
+        return kept
+    require("tabular", "sqlglot")
+    from mmetl.engines.sql import analyse
+
+    return analyse(sql, volatile=volatile)
 
 
 @contextlib.contextmanager
@@ -112,7 +123,7 @@ def reasons_below(inputs: Iterable[Input]) -> Iterator[str]:
         from mmetl.engines.sql import analyse  # its parser is loaded where there is a view only
 
         exact = exact_columns(view.inputs.values())
-        yield from analyse(view.manifest.sql, volatile=True, exact=exact).single_thread
+        yield from analyse(view.manifest.sql, volatile=True).single_thread(exact)
         yield from reasons_below(view.inputs.values())
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import duckdb
 import pytest
 
+from mmetl.engines.analysis import Analysis
 from mmetl.engines.sql import _RESERVED, analyse
 from mmetl.engines.sql_functions import HARD, SAFE_AGGREGATES, SUMS, UNORDERED
 from mmetl.errors import ParamError
@@ -140,7 +143,7 @@ PARALLEL = [
 
 @pytest.mark.parametrize("sql", PARALLEL)
 def test_exact_queries_run_in_parallel(sql: str) -> None:
-    assert analyse(sql, exact={"n"}).single_thread == ()
+    assert analyse(sql).single_thread({"n"}) == ()
 
 
 FLOATS = "'sum' adds numbers that may be floats in any order"
@@ -187,7 +190,21 @@ ALONE = {
 
 @pytest.mark.parametrize("sql", ALONE)
 def test_other_queries_run_alone(sql: str) -> None:
-    assert analyse(sql, exact={"n"}).single_thread == ALONE[sql]
+    assert analyse(sql).single_thread({"n"}) == ALONE[sql]
+
+
+@pytest.mark.parametrize("sql", [*PARALLEL, *ALONE, *TIES])
+def test_kept_analysis_is_the_same(sql: str) -> None:
+    """A plan keeps it as JSON; for another text, as a secret makes it, it is not taken."""
+    found = analyse(sql)
+    kept = Analysis.kept(json.loads(json.dumps(found)), sql)
+    assert kept
+    for columns in ((), {"n"}):
+        assert kept.single_thread(columns) == found.single_thread(columns)
+    assert kept.break_ties(2) == found.break_ties(2)
+    assert json.dumps(kept) == json.dumps(found)
+    assert Analysis.kept(kept, f"{sql} ") is None
+    assert Analysis.kept((), sql) is None
 
 
 def test_every_aggregate_of_duckdb_is_known() -> None:

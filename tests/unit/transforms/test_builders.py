@@ -19,7 +19,7 @@ from mmetl.core.project import Project as Opened
 from mmetl.core.registry import BUILT_IN, load
 from mmetl.engines.duckdb import session
 from mmetl.engines.sql import analyse
-from mmetl.transforms.tabular import SQL
+from mmetl.transforms.tabular.sql import SQL
 from tests.harness import Project
 
 FLIGHTS = "id,carrier,delay,day\n1,AF,42,mon\n2,AF,,tue\n3,BA,18,mon\n4,,7,tue\n5,BA,0,wed\n"
@@ -490,7 +490,7 @@ def test_what_is_picked_does_not_depend_on_threads(many: tuple[Any, Any], title:
     bench, table = many
     name, params, count = PICKS[title]
     transform = load(BUILT_IN[f"tabular.{name}"])
-    assert analyse(transform.query_text(transform.params(**params), ["t"], ())).single_thread == ()
+    assert analyse(transform.query_text(transform.params(**params), ["t"], ())).single_thread() == ()
     made = [bench.run(transform, params, {"t": table}, threads=threads).manifest for threads in (1, 2, 4)]
     assert made[0].rows == count
     assert made[0].parts == made[1].parts == made[2].parts

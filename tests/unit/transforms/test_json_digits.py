@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from transform_bench import Bench
 
-from mmetl.transforms.tabular import READ
+from mmetl.transforms.tabular.read import READ
 
 BIG = 9007199254740993  # 2^53 + 1
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mmetl.errors import TaskError
-from mmetl.transforms.tabular import READ
+from mmetl.transforms.tabular.read import READ
 
 MEND = "help: mend the row, or set `delimiter` or `encoding`"
 LONG = "this row is longer than 16 MB"

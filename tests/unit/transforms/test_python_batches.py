@@ -10,7 +10,8 @@ import pytest
 from harness import Project
 
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.tabular import PYTHON, SQL
+from mmetl.transforms.tabular.python import PYTHON
+from mmetl.transforms.tabular.sql import SQL
 
 
 def call(bench: Any, function: Any, inputs: Any, rows: int | None, key: Any = (), **args: Any) -> Any:

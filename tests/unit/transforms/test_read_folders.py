@@ -12,7 +12,7 @@ import pytest
 from harness import Project
 
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.tabular import READ
+from mmetl.transforms.tabular.read import READ
 
 PIPELINE = """\
   rows: {{transform: tabular.read, key: id, params: {{path: in.csv}}}}

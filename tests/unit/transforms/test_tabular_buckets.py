@@ -14,8 +14,9 @@ from test_tabular_sql import HARD, SOFT
 from transform_bench import Bench
 
 from mmetl.contracts.transform import Table
-from mmetl.transforms.tabular import PYTHON, SQL
+from mmetl.transforms.tabular.python import PYTHON
 from mmetl.transforms.tabular.results import store_rows
+from mmetl.transforms.tabular.sql import SQL
 
 ROWS = 60_000
 BUCKETS = (1, 4, 16)

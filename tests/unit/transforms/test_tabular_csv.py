@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from transform_bench import Bench
 
 from mmetl.errors import TaskError
-from mmetl.transforms.tabular import READ
+from mmetl.transforms.tabular.read import READ
 from mmetl.transforms.tabular.types import _OTHERS, _SHOWN, holds
 
 GUESSES: dict[str, tuple[list[str], str]] = {

@@ -13,7 +13,7 @@ import pyarrow.feather
 import pytest
 
 from mmetl.errors import TaskError
-from mmetl.transforms.tabular import READ
+from mmetl.transforms.tabular.read import READ
 
 ROWS: list[dict[str, Any]] = [{"a": 1, "b": "x"}, {"a": 2, "b": None}]
 

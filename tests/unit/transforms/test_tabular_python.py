@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pytest
 
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.tabular import PYTHON, SQL
+from mmetl.transforms.tabular.python import PYTHON
+from mmetl.transforms.tabular.sql import SQL
 
 RETURNS: dict[str, Any] = {
     "table": lambda: pa.table({"a": [2, 1], "b": ["x", None]}),

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.tabular import READ
+from mmetl.transforms.tabular.read import READ
 
 CSV: dict[str, tuple[str | bytes, dict[str, Any], list[str], list[list[Any]]]] = {
     "types": (

@@ -14,7 +14,7 @@ import pytest
 from harness import Project
 
 from mmetl.errors import TaskError
-from mmetl.transforms.tabular import READ
+from mmetl.transforms.tabular.read import READ
 
 BIG = 9007199254740993  # no float of 64 bits holds it
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import duckdb
 import pytest
+from harness import Project
 
 from mmetl.contracts.transform import Table
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.tabular import READ, SQL, WRITE
+from mmetl.transforms.tabular.read import READ
+from mmetl.transforms.tabular.sql import SQL
+from mmetl.transforms.tabular.write import WRITE
 
 ROWS = 400_000
 
@@ -133,7 +136,7 @@ def test_other_sql_gives_the_same_bytes_on_all_threads(t: tuple[Any, Table], tit
     from mmetl.transforms.tabular.sql import exact_columns
 
     bench, table = t
-    assert analyse(SOFT[title], exact=exact_columns([table])).single_thread == ()
+    assert analyse(SOFT[title]).single_thread(exact_columns([table])) == ()
     assert len(prints(bench, table, SOFT[title])) == 1
 
 
@@ -406,11 +409,12 @@ def test_types_come_through(bench: Any) -> None:
     ]  # fmt: skip
 
 
-def test_importing_the_package_loads_no_engine() -> None:
+def test_importing_the_transforms_loads_no_engine() -> None:
     import subprocess
     import sys
 
-    code = "import sys, mmetl.transforms.tabular; print({'duckdb', 'pyarrow', 'sqlglot'} & set(sys.modules))"
+    modules = ", ".join(f"mmetl.transforms.tabular.{name}" for name in ("python", "read", "sql", "write"))
+    code = f"import sys, {modules}; print({{'duckdb', 'pyarrow', 'sqlglot'}} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
@@ -418,3 +422,12 @@ def test_schema_of_no_rows_is_kept(bench: Any) -> None:
     made = bench.run(SQL, {"sql": "select 1 a where false"}, key=["a"])
     assert made.manifest.parts == ()
     assert made.manifest.columns[0].type == "int32"
+
+
+def test_secret_in_a_query(empty: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan knows another text than the one that runs."""
+    monkeypatch.setenv("WORD", "a long word, long enough to move all that follows")
+    sql = "-- ${secret:WORD}\\nselect 1 as n where length('${secret:WORD}') = 49 order by n limit 1;"
+    empty.tasks(f'  one: {{transform: tabular.sql, params: {{sql: "{sql}"}}}}\n')
+    assert empty.run() == {"one": "ran"}
+    assert empty.fast("query", "from one", "--csv").out == "n\n1\n"

@@ -11,7 +11,7 @@ from harness import Project
 
 from mmetl.contracts.transform import Base, Table
 from mmetl.errors import TaskError
-from mmetl.transforms.tabular import READ
+from mmetl.transforms.tabular.read import READ
 
 
 def execute(bench: Any, *statements: str) -> None:

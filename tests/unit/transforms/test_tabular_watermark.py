@@ -17,7 +17,7 @@ from transform_bench import Bench
 
 from mmetl.contracts.transform import Base, Table
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.tabular import READ
+from mmetl.transforms.tabular.read import READ
 
 
 def execute(bench: Any, *statements: str) -> None:

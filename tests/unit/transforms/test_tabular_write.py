@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.tabular import READ, SQL, WRITE
+from mmetl.transforms.tabular.read import READ
+from mmetl.transforms.tabular.sql import SQL
+from mmetl.transforms.tabular.write import WRITE
 
 ROWS = pa.table(
     {

@@ -14,7 +14,7 @@ from mmetl.cache.arrow_types import arrow_schema
 from mmetl.cache.tables import read_table
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Base, Declaration, Job, Made, Scope, Table
-from mmetl.transforms.tabular import PYTHON
+from mmetl.transforms.tabular.python import PYTHON
 
 
 class Bench:

@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope
+from mmetl.engines.analysis import Analysis
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, QueryError, TaskError
 from mmetl.transforms.tabular.builders.pieces import Expression, Named, Query, query
-from mmetl.transforms.tabular.sql import exact_columns
+from mmetl.transforms.tabular.sql import analysed
 from mmetl.utils.memory import MEMORY
 from mmetl.utils.text import near
 
@@ -68,10 +69,10 @@ class Builder:
         with _placed_in_params(made):
             found = analyse(made.sql)
         notes = (
-            tuple(f"may run on one thread: {reason}" for reason in found.single_thread) if params.reproducible else ()
+            tuple(f"may run on one thread: {reason}" for reason in found.single_thread()) if params.reproducible else ()
         )
         written = {name: None for name in type(params).model_fields if name != "reproducible"}
-        return Declaration(recipe={**written, "sql": found.canonical}, notes=notes)
+        return Declaration(recipe={**written, "sql": found.canonical}, notes=notes, prepared=found)
 
     def query_text(self, params: Any, inputs: Sequence[str], key: Sequence[str]) -> str:
         """Return the query of a task, for people to read."""
@@ -86,17 +87,18 @@ class Builder:
 
     def run(self, job: Job) -> Made:
         """Run the query and keep its result."""
-        require("tabular", "duckdb", "pyarrow", "sqlglot")
-        from mmetl.engines.sql import analyse
+        require("tabular", "duckdb", "pyarrow")
         from mmetl.transforms.tabular.queries import run_query
 
         params = job.params
         inputs = list(job.inputs)
         for named in self.columns(params, inputs, job.key):
             _check_column(named, job.inputs)
-        made = self._query(params, inputs, job.key)
+        made = query(list(self.to_sql(params, inputs, job.key)))
+        if Analysis.kept(job.prepared, made.sql) is None:
+            made = self._query(params, inputs, job.key)
         with _placed_in_yaml(made, job.inputs):
-            found = analyse(made.sql, exact=exact_columns(job.inputs.values()))
+            found = analysed(job, made.sql)
             return run_query(job, found, params.memory_limit, reproducible=params.reproducible)
 
     def _query(self, params: Any, inputs: Sequence[str], key: Sequence[str]) -> Query:
