@@ -6,21 +6,25 @@ What was learned of version 0.22, by trying it:
 - A `COPY` that fails may leave the process unsound. So ends are checked before; a database that failed is thrown away.
 - A checkpoint after changes all over the graph costs half of a load. So the journal stays beside the database, is replayed by who
   opens it, and is taken in when it has grown: a tenth of the database is where replaying and taking in cost the least together.
-- What is given as `$rows` makes it import polars, where that is installed, to see whether it is one of its tables: 0.1 s.
+- What is given as `$rows` makes it import pandas and polars, where they are installed, to see whether it is one of their tables: 0.1 s
+  for polars. So the rows of a change come from a Parquet file, if it can be named and has types that are read from there as from Arrow.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from mmetl.contracts.graph import NAME
 from mmetl.contracts.target import Applied, Difference
@@ -36,6 +40,7 @@ from mmetl.engines.graph_groups import (
 )
 from mmetl.engines.ladybug_answers import LadybugAnswer, explain
 from mmetl.engines.ladybug_schema import (
+    ALIKE_IN_FILES,
     WITH_ZONE,
     copy_edges,
     copy_nodes,
@@ -61,7 +66,9 @@ JOURNAL = f"{DATABASE}.wal"
 ASIDE = "new.lbug"
 CATALOGUE = "catalogue.json"
 
-LOAD = Rows("LOAD FROM $rows")
+ROWS = "rows.parquet"
+PLAIN_PATH = re.compile(r"[\w ./-]+")
+"""In others the engine would take a character for a wildcard, or for the end of the path."""
 
 JOURNAL_SHARE = 0.1
 """A journal that is longer than this share of the database is taken into it: replaying it would slow every query down."""
@@ -227,7 +234,7 @@ class LadybugGraph:
             with self.open(read_only=False) as connection:
                 connection.execute("CALL force_checkpoint_on_close=false")
                 connection.execute("BEGIN TRANSACTION")
-                _Changes(connection, after).apply(old, new)
+                _Changes(connection, after, self.folder / ROWS).apply(old, new)
                 connection.execute("COMMIT")
                 if self._is_journal_long():
                     connection.execute("CHECKPOINT")
@@ -249,16 +256,16 @@ class LadybugGraph:
 
 
 class _Changes:
-    """Changes a database, in the transaction of a connection."""
+    """Changes a database, in the transaction of a connection; `file` is where rows can wait for it."""
 
-    def __init__(self, connection: Any, catalogue: Catalogue) -> None:
-        self._connection, self._catalogue = connection, catalogue
+    def __init__(self, connection: Any, catalogue: Catalogue, file: Path) -> None:
+        self._connection, self._catalogue, self._file = connection, catalogue, file
 
     def apply(self, old: Groups, new: Groups) -> None:
         """Replace rows by rows: edges go first and come last. Raises AnewError if one is not there, or has no node."""
         edges = [group for group in old if group.is_edge]
         for group in edges:
-            self._do(delete_edges(LOAD, Ends(*group)), _named(old[group]))
+            self._do(partial(delete_edges, ends=Ends(*group)), _named(old[group]))
         for group in [*old, *(g for g in new if g not in old)]:
             if not group.is_edge:
                 self._nodes(group, old.get(group), new.get(group))
@@ -266,26 +273,43 @@ class _Changes:
             if group.is_edge:
                 rows = new[group]
                 held = _held(self._catalogue, group, rows)
-                self._do(create_edges(LOAD, Ends(*group), held, _casts(rows)), rows.select([*_own(rows), *held]))
+                made = partial(create_edges, ends=Ends(*group), properties=held, casts=_casts(rows))
+                self._do(made, rows.select([*_own(rows), *held]))
 
     def _nodes(self, group: Group, old: pa.Table | None, new: pa.Table | None) -> None:
         before = _names(old)
         if old is not None:
-            self._do(delete_nodes(LOAD, group.label), _named(old.filter(_missing(old, _names(new)))))
+            self._do(partial(delete_nodes, label=group.label), _named(old.filter(_missing(old, _names(new)))))
         if new is not None:
             held = _held(self._catalogue, group, new)
             rows = new.select([NAME, *held])
             is_new = _missing(rows, before)
-            self._do(create_nodes(LOAD, group.label, held, _casts(rows)), rows.filter(is_new))
+            said: dict[str, Any] = {"label": group.label, "properties": held, "casts": _casts(rows)}
+            self._do(partial(create_nodes, **said), rows.filter(is_new))
             if held:
-                self._do(change_nodes(LOAD, group.label, held, _casts(rows)), rows.filter(pc.invert(is_new)))
+                self._do(partial(change_nodes, **said), rows.filter(pc.invert(is_new)))
 
-    def _do(self, statement: str, rows: pa.Table) -> None:
+    def _do(self, write: Callable[[Rows], str], rows: pa.Table) -> None:
         if not rows.num_rows:
             return
-        ((done,),) = self._connection.execute(statement, parameters={"rows": rows.combine_chunks()}).get_all()
+        with self._given(rows.combine_chunks()) as (source, parameters):
+            statement = write(source)
+            ((done,),) = self._connection.execute(statement, parameters=parameters).get_all()
         if done != rows.num_rows:
             raise AnewError(f"{done} of {rows.num_rows} rows were found: {statement}")
+
+    @contextlib.contextmanager
+    def _given(self, rows: pa.Table) -> Iterator[tuple[Rows, dict[str, Any]]]:
+        """Give a statement its rows: how it reads them, and its parameters."""
+        path = str(self._file)
+        if not (PLAIN_PATH.fullmatch(path) and all(str(f.type) in ALIKE_IN_FILES for f in rows.schema)):
+            yield Rows("LOAD FROM $rows"), {"rows": rows}
+            return
+        pq.write_table(rows, path, compression="none")
+        try:
+            yield Rows(f"LOAD FROM '{path}'"), {}
+        finally:
+            self._file.unlink()
 
 
 def _create_tables(connection: Any, catalogue: Catalogue, groups: Groups) -> None:

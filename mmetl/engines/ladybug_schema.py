@@ -32,6 +32,12 @@ _PLAIN = {
     "duration[us]": "INTERVAL",
 }
 WITH_ZONE = "TIMESTAMP_TZ"
+ALIKE_IN_FILES = {
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double"),
+    *("string", "binary", "date32[day]", "timestamp[us]", "timestamp[us, tz=UTC]"),
+}
+"""Types that the engine reads from a Parquet file as it takes them from Arrow."""
+
 _DIGITS = 38  # of a decimal, at most
 
 

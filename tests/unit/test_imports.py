@@ -82,6 +82,25 @@ def test_edit_of_a_table_loads_no_parser(empty: Project) -> None:
     assert loaded & {"sqlglot", "yaml", "typer", "rich", "sqlite_utils", "pandas", "polars"} == set()
 
 
+def test_edit_of_a_graph_loads_its_own_database_only(empty: Project) -> None:
+    """Its rows are given in a form for which the database looks for no library of tables; where nothing is queried, DuckDB stays away."""
+    pytest.importorskip("ladybug")
+    ends = ["_source_label", "_source", "_target_label", "_target"]
+    types = ", ".join(f"{end}: varchar" for end in ends)
+    empty.tasks(
+        f"  kg: {{transform: tabular.read, params: {{path: kg.csv, types: {{{types}}}}}, key: [_kind, _label, _key]}}\n"
+        "  graph: {transform: graph.load, inputs: [kg], params: {path: graph/}}\n"
+    )
+    empty.write("kg.csv", f"_kind,_label,_key,name,{','.join(ends)}\nnode,City,one,Rome,,,,\n")
+    grow_old()
+    empty.run()
+    empty.edit("kg.csv", "Rome", "Roma")
+    assert empty.run("--select", "kg") == {"kg": "ran"}
+    loaded = imported(empty, "run")
+    assert "ladybug" in loaded
+    assert loaded & {"duckdb", "polars", "pandas", "sqlglot", "yaml"} == set()
+
+
 def test_command_pipeline_needs_no_tabular_library(project: Project) -> None:
     """`shell.run` and `python.run` work without the extra."""
     assert imported(project, "run") & {"duckdb", "pyarrow", "sqlglot", "rich"} == set()
