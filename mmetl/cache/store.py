@@ -21,6 +21,8 @@ from mmetl.utils.text import why_not
 SCHEMA_VERSION = 6
 APPLICATION_ID = 0x6D6D4554  # "mmET": tells our file from any other SQLite file
 BUSY_S = 10.0  # longest wait for another process's short transaction
+CACHE_KB = 16_000  # pages that a run keeps in memory; 2 MB are SQLite's own idea
+JOURNAL_PAGES = 8_000  # 32 MB that a run writes before they are taken in: groups change the same pages again
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ncpfs", "ceph", "glusterfs", "lustre", "beegfs"}
@@ -69,6 +71,8 @@ class Store:
             raise RefusedError(
                 f"the state folder '{self.folder}' cannot be written: {self._unwritable}", help=PERMISSIONS
             )
+        self.rows(f"pragma cache_size = -{CACHE_KB}")
+        self.rows(f"pragma wal_autocheckpoint = {JOURNAL_PAGES}")
 
     def version(self) -> int:
         """Return a number that changes when another connection has committed."""

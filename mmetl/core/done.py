@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from mmetl.cache.trees import Tree
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.items import ItemIndex
+from mmetl.utils.hashing import xxh3_hex
+
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(NamedTuple):
     """What came of a task: its manifest, and whether it may be recorded as fresh."""
 
     outcome: Any
@@ -22,15 +24,21 @@ class Done:
     inputs: Mapping[str, Fingerprint]
     quarantine: Manifest | None = None
     items: ItemIndex | None = None
-    counts: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, float] = NONE
     watermark: Any = None
     changed: tuple[str, ...] = ()
     warning: str = ""
-    trees: Mapping[str, Tree] = field(default_factory=dict)  # what its globs stood for
+    trees: Mapping[str, Tree] = NONE  # what its globs stood for
 
     def trees_json(self) -> str:
         """Return the trees as a record keeps them."""
         return json.dumps({glob: tree.to_json() for glob, tree in self.trees.items()}) if self.trees else "{}"
+
+    def beside(self) -> tuple[tuple[Fingerprint, str], tuple[Fingerprint, str]]:
+        """Return fingerprint and body of the quarantine and of the items; two empty texts where there are none."""
+        bodies = (self.quarantine.to_json() if self.quarantine else "", self.items.to_json() if self.items else "")
+        quarantine, items = ((xxh3_hex(b.encode()) if b else "", b) for b in bodies)
+        return quarantine, items
 
     @property
     def all_counts(self) -> dict[str, float]:

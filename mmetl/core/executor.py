@@ -9,7 +9,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -60,7 +59,6 @@ from mmetl.observability.runs import (
     write_event,
     write_task_runs,
 )
-from mmetl.utils.hashing import xxh3_hex
 from mmetl.utils.orphans import RUN_VARIABLE, end_orphans
 from mmetl.utils.time import now_ms
 
@@ -263,7 +261,7 @@ class Executor:
         ):  # an earlier output may be older than it may be
             restored = self._restore(node, facts, digest, inputs)
             if restored:
-                return replace(restored, trees=trees)
+                return restored._replace(trees=trees)
         code = self._code(plan)
         made = self._compute(plan, node, facts, detail, log, trees, again=again)
         changed = facts.files.which_moved(before, inputs)
@@ -310,7 +308,7 @@ class Executor:
         finally:
             self.running.pop(name, None)
         warning = "; ".join(filter(None, (done.warning, left.told)))
-        return replace(done, manifest=left.manifest, quarantine=left.aside, warning=warning)
+        return done._replace(manifest=left.manifest, quarantine=left.aside, warning=warning)
 
     # --- restore
 
@@ -440,10 +438,7 @@ class Executor:
         outputs = {p.path: p.fingerprint for p in manifest.parts if p.path} | seen_anew(node, facts)
         executable = frozenset(p.path for p in manifest.parts if p.executable)
         cached = self._detail(plan, node.name).cache
-        beside = [b.to_json() for b in (done.quarantine, done.items) if b]
-        named = {b: xxh3_hex(b.encode()) for b in beside}
-        quarantine = named[done.quarantine.to_json()] if done.quarantine else ""
-        items = named[done.items.to_json()] if done.items else ""
+        quarantine, items = done.beside()
         made = manifest.parts if cached or manifest.kind != "files" else ()
         kept = parts_of(manifest._replace(parts=made), done.quarantine, done.items)
         now = now_ms()
@@ -468,8 +463,8 @@ class Executor:
             node.name,
             now,
             now,
-            quarantine,
-            items,
+            quarantine[0],
+            items[0],
         )
         full = facts.files.full
         self._committer.submit(
@@ -478,10 +473,10 @@ class Executor:
                 node.name,
                 task_run_row(self.run_id, plan.pipeline, result),
                 record,
-                (quarantine, items, json.dumps(done.inputs), json.dumps(outputs), done.trees_json()),
+                (quarantine[0], items[0], json.dumps(done.inputs), json.dumps(outputs), done.trees_json()),
                 None if done.changed or not cached else build,
                 (fingerprint, body),
-                [(named[b], b) for b in beside],
+                [b for b in (quarantine, items) if b[0]],
                 done.items.basis if done.items else None,
                 done.watermark,
                 [*(full(p) for p in outputs if p != node.place), *(full(part_path(p.fingerprint)) for p in kept)],

@@ -62,6 +62,8 @@ def find_leftovers(
 
 def remove_leftovers(store: Store, facts: Facts, tasks: Iterable[str], run_id: str) -> None:
     """Remove what some tasks left, where it still has the bytes that they wrote; an event tells of every other file."""
+    if not facts.leftovers:
+        return
     wanted = set(tasks)
     for path in [p for p, left in facts.leftovers.items() if left.task in wanted]:
         left = facts.leftovers[path]
