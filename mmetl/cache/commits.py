@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -91,8 +90,8 @@ class Committer:
         self._durable: _Group | None = None
         self._wake = threading.Condition()  # guards what is pending and what is durable
         self._taken = threading.Event()
+        self._closed = threading.Event()
         self._syncing = threading.Lock()  # held from closing a group until it is durable: groups keep their order
-        self._closing = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="mmetl-commits", daemon=True)
         self._thread.start()
@@ -119,9 +118,8 @@ class Committer:
     def close(self) -> None:
         """Write the rest and stop the thread. Raises what a group failed with."""
         with self._wake:
-            self._closing = True
+            self._closed.set()
             self._wake.notify()
-        self._taken.set()
         self._thread.join()
         if self._error:
             raise self._error
@@ -131,18 +129,18 @@ class Committer:
 
     def _work(self) -> None:
         try:
-            while not self._closing:
+            while not self._closed.is_set():
                 with self._wake:
                     self._idle = True
                     if not (self._pending or self._begun):
                         self._wake.wait(BEAT_S)
                     self._idle = False
                     waiting = bool(self._pending or self._begun)
-                if waiting and not self._closing:
-                    time.sleep(GROUP_S)
+                if waiting:
+                    self._closed.wait(GROUP_S)
                 self._taken.clear()
                 self._make_durable()
-                if waiting:
+                if waiting and not self._closed.is_set():
                     self._taken.wait(HANDOVER_S)
                 self._write_durable()
         except BaseException as e:  # noqa: BLE001  told to the main thread at its next submit
