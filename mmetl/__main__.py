@@ -20,9 +20,9 @@ def main() -> int:
         from mmetl.cli.running import run
 
         return _told(guarded(run))
-    from mmetl.cli.main import app
+    from mmetl.cli.main import command_line
 
-    return _told(guarded(app, prog_name="mmetl"))
+    return _told(guarded(command_line(sys.argv[1:]), prog_name="mmetl"))
 
 
 def _told(code: int) -> int:
