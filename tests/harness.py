@@ -180,10 +180,11 @@ class Project:
         return self.fast("dry-run", "--json", *argv, env=env).outcomes()
 
     def _drop_modules(self) -> None:
+        inside = f"{self.root}/"
         for name, module in list(sys.modules.items()):
             names = getattr(module, "__dict__", {})
             place = names.get("__file__") or next(iter(names.get("__path__") or ()), "")  # a plain folder has no file
-            if str(place).startswith(f"{self.root}/"):
+            if str(place).startswith(inside):
                 del sys.modules[name]
         importlib.invalidate_caches()
 
