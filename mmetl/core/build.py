@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from doit.task import Task
 
 from mmetl.cache.fingerprints import MISSING
 from mmetl.contracts.plan import Plan, TaskNode
+from mmetl.core.deadline import on_term
 from mmetl.core.decide import FRESH, Decision, observe
 from mmetl.core.keep import clean_task, forget_task, locked
 from mmetl.core.options import RunOptions
@@ -33,7 +35,7 @@ from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
 from mmetl.core.session import CUTOFF, Session, artifact_name
 from mmetl.errors import MmetlError, RefusedError
-from mmetl.observability.runs import TaskRun
+from mmetl.observability.runs import Status, TaskRun
 
 DOIT_CONFIG: dict[str, Any] = {
     "backend": "mmetl",
@@ -206,7 +208,8 @@ def _locked(project: Project, what: str) -> Iterator[None]:
         with locked(project, what):
             yield
     except RefusedError as e:
-        sys.stderr.write(f"{e}\n")
+        # doit catches what actions write to sys.stderr: `doit clean` would end without a word.
+        (sys.__stderr__ or sys.stderr).write(f"{e}\n")
         raise SystemExit(int(e.exit_code)) from None
 
 
@@ -252,7 +255,11 @@ def _set_out(session: Session, plan: Plan) -> None:
 def finish(session: Session) -> None:
     """Write how a plain doit run ended. `mmetl run` does so itself, with more to say."""
     if session.executor.lock.held:
-        session.executor.end("failed" if session.failed else "succeeded", session.left())
+        interrupted = isinstance(sys.exc_info()[1], KeyboardInterrupt)  # doit closes its backend while that passes
+        if interrupted:
+            session.executor.cancel()
+        status: Status = "cancelled" if interrupted else "failed" if session.failed else "succeeded"
+        session.executor.end(status, session.left())
     session.project.store.close()
 
 
@@ -334,8 +341,9 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
     """doit's own, from which the record of the run learns what was asked for, and what doit refused."""
 
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Sequence[str]) -> None:
-        """Note the selected tasks, with what they need."""
+        """Note the selected tasks, with what they need. SIGTERM ends a run as Ctrl-C does, or its commands would go on."""
         super().initialize(tasks, selected_tasks)
+        signal.signal(signal.SIGTERM, on_term)
         wanted, todo = set(), list(selected_tasks)
         while todo:
             name = todo.pop()

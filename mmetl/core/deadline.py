@@ -7,6 +7,7 @@ import ctypes
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from mmetl.errors import TaskTimeoutError
 
@@ -74,6 +75,11 @@ def deaf() -> Iterator[None]:
     finally:
         for sig, handler in before:
             signal.signal(sig, handler)
+
+
+def on_term(_signal: int, _frame: FrameType | None) -> None:
+    """End a run like Ctrl-C: a handler for SIGTERM."""
+    raise KeyboardInterrupt
 
 
 def interrupt(thread: int) -> None:

@@ -6,12 +6,12 @@ import gc
 import signal
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from types import FrameType
 from typing import NamedTuple
 
 from mmetl.cache.plans import definition_of
 from mmetl.contracts.plan import Plan
 from mmetl.core.build import run_tasks
+from mmetl.core.deadline import on_term
 from mmetl.core.decide import Decision, Facts
 from mmetl.core.executor import Executor
 from mmetl.core.leftovers import remove_leftovers
@@ -70,10 +70,6 @@ def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun]
     return status, executor.run_id, worked, frozenset(executor.limited)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _stale(decisions: Mapping[str, Decision]) -> list[str]:
     return [n for n, d in decisions.items() if d.freshness != "fresh"]
 
@@ -89,7 +85,7 @@ def _run(session: Session, work: Work, progress: Progress) -> Status:
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     gc.enable()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, on_term)
     try:
         with routed_output():
             run_tasks(session, work.plan, stale, work.options, progress)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
 from collections.abc import Callable
 
 import pytest
-from harness import Project
+from harness import BIN, DODO, Project, wait_for
 
 LETTERS = {"fresh": "U", "ran": "R", "restored": "R"}
 
@@ -258,3 +261,29 @@ def test_several_tasks_in_doit(project: Project) -> None:
     )
     assert project.doit("run", "p:c", "p:a").code == 0
     assert project.run() == {"a": "fresh", "b": "ran", "c": "fresh"}
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", [(), ("-n", "2")])
+def test_interrupted_in_doit(project: Project, sig: signal.Signals, jobs: tuple[str, ...]) -> None:
+    """The run is recorded as cancelled, and its command is ended before the project is given free."""
+    project.write("dodo.py", DODO)
+    project.tasks(
+        "  a: {transform: shell.run, params: {command: 'echo $$ > pid; mv pid started; sleep 60'}}\n"
+        "  b: {transform: shell.run, depends_on: [a], params: {command: 'true'}}\n"
+    )
+    child = subprocess.Popen(
+        [BIN / "doit", "run", *jobs], cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_for((project.root / "started").exists)
+    refused = project.doit("clean")
+    assert (refused.code, f"another run holds this project: pid {child.pid} " in refused.err) == (4, True)
+    child.send_signal(sig)
+    child.communicate()
+    assert child.returncode != 0
+    told = project.fast("status", "--json").json()
+    assert told["status"] == "cancelled"
+    tasks = {t["task"]: (t["outcome"], t["error"]) for t in told["tasks"]}
+    assert tasks == {"a": ("skipped", "it was running when the run ended"), "b": ("skipped", None)}
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(project.read("started")), 0)
