@@ -191,7 +191,7 @@ class Join:
             wanted.append((np.nonzero(~new)[0], "_new"))
         if not wanted:
             return self._kept_schema.empty_table()
-        rows = read_part(self._left.table, number, [*self._left.key, self._left.column])
+        rows = read_part(self._left.table, number, self._left.reads)
         names = digests(self._left.ledgers[number].items)
         return pa.concat_tables([self._matched(rows, names, at, getattr(self, which)) for at, which in wanted])
 
@@ -228,7 +228,7 @@ class Join:
         for number, mask in enumerate(masks):
             if mask.any():
                 at = pa.array(np.nonzero(mask)[0])
-                rows = read_part(side.table, number, [*side.key, side.column]).take(at)
+                rows = read_part(side.table, number, side.reads).take(at)
                 found = self._values(rows.column(side.column), side.table)
                 there = pa.array(found.places)
                 keys.append(rows.select(side.key).take(there))

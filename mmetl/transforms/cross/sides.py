@@ -32,6 +32,7 @@ class Side:
         parts: where parts lie.
 
     Attributes:
+        reads: columns of the key, and what is compared, which may be one of these.
         kept: number of a part -> its unit, if the part is an old one.
         ledgers: of all parts.
         new: of each part, which of its rows are not known.
@@ -42,6 +43,7 @@ class Side:
     ) -> None:
         self.table, self.column = table, column
         self.key = list(table.manifest.key)
+        self.reads = list(dict.fromkeys([*self.key, column]))
         units = {_part_of(u): u for u in old if _is_of(name, u)}
         known = {fingerprint: read_ledger(u.ledger, parts) for fingerprint, u in units.items()}
         there = [p.fingerprint for p in table.manifest.parts]
@@ -54,7 +56,7 @@ class Side:
         self.counts = self._counts([u for u in before if _is_of(name, u)], parts)
 
     def _hashed(self, number: int) -> Ledger:
-        rows = read_part(self.table, number, [*self.key, self.column])
+        rows = read_part(self.table, number, self.reads)
         keys = row_hashes(rows.select(self.key))[:, 0]
         nothing = np.zeros(len(keys), np.uint64)
         return Ledger(row_hashes(rows), keys, nothing, nothing.astype(np.int64))

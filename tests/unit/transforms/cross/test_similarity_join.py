@@ -132,6 +132,17 @@ def test_one_table(tmp_path: Path) -> None:
     assert "1 rows of 'made' cannot be compared; of the first, its vector is zero" in project.fast("run").err
 
 
+def test_what_is_compared_may_be_the_key(two: Project) -> None:
+    """A table of names has no other key."""
+    two.edit("pipeline.yaml", "key: [code]", "key: [title]")
+    two.edit("theirs.csv", "d,\n", "")
+    assert two.fast("run").code == 0
+    assert [(r["id"], r["other_title"]) for r in rows(two)] == [(1, "Garden chairs"), (1, "garden-chair")]
+    two.edit("theirs.csv", "Garden chairs", "Garden chair")
+    assert items(two)["computed"] == 1
+    assert [r["other_title"] for r in rows(two)] == ["Garden chair", "garden-chair"]
+
+
 def rows(project: Project) -> list[dict[str, Any]]:
     found = project.fast("query", "select * from pairs order by all", "--json")
     assert found.code == 0, found.err
