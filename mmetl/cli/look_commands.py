@@ -29,7 +29,7 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what happened in a run, from the state file alone.
+    """Say what happened in a run; of the latest one, too, which outputs others have changed since.
 
     Example: mmetl status
     """

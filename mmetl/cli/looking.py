@@ -25,11 +25,13 @@ from mmetl.cli.output import (
 )
 from mmetl.cli.rows import cell
 from mmetl.contracts.transform import Input, View
+from mmetl.core.drift import drifted
 from mmetl.core.find import find_task
 from mmetl.core.inputs import current_input
 from mmetl.core.keep import orphans
 from mmetl.core.project import Project
 from mmetl.core.quarantine import all_aside
+from mmetl.core.reasons import text
 from mmetl.core.run import RunResult
 from mmetl.core.why import Explained, explain_task
 from mmetl.errors import ExitCode, UsageError
@@ -38,19 +40,22 @@ from mmetl.observability.runs import find_run, kept_leftovers
 
 _IS = {"fresh": "is fresh", "stale": "is stale", "waits": "waits"}
 SHORT = 8  # digits of a definition's fingerprint
+DRIFT = 10  # outputs that `status` names
 SORTED_ROWS = 1_000_000  # a keyed table of more is shown in the order in which it is kept
 
 
 def status(run: str | None, *, as_json: bool = False) -> int:
-    """Say what happened in a run; reads only SQLite."""
+    """Say what happened in a run; of the latest one also which outputs are not as their tasks left them."""
     project = Project.open(".")
     found = find_run(project.store, run)
     if found is None:
         raise UsageError("nothing ran here yet", help="mmetl run")
     definition = definition_run(project.store, found.id)
+    changed = drifted(project) if run is None else []
     if as_json:
         answer = run_json(found.id, found.pipeline, found.status, found.tasks)
-        say_json({**answer, "definition": definition or None})
+        drift = [{"task": f"{d.pipeline}:{d.task}", "reason": text(d.reason)} for d in changed]
+        say_json({**answer, "definition": definition or None, "drift": drift})
         return ExitCode.DONE
     ended = found.ended_ms or found.heartbeat_ms
     seconds = (ended - found.started_ms) / 1000
@@ -61,6 +66,10 @@ def status(run: str | None, *, as_json: bool = False) -> int:
     if worked:
         say(columns(worked))
     say(summary(RunResult(found.id, found.pipeline, found.status, found.tasks, seconds)))
+    for drift in changed[:DRIFT]:
+        say(f"not as it was left: {text(drift.reason)} ({drift.pipeline}:{drift.task}; the next run mends it)")
+    if len(changed) > DRIFT:
+        say(f"not as it was left: and {len(changed) - DRIFT} more outputs (mmetl dry-run)")
     for aside in all_aside(project):
         rows = count(aside.manifest.rows, "row")
         say(f"set aside: {rows} of {aside.pipeline}:{aside.task} (mmetl quarantine show {aside.task})")
