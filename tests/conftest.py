@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,10 @@ import pytest
 from harness import HELPERS, STEPS, TASKS, Project, lacking
 from neo4j_server import PASSWORD, Server, jars
 from neo4j_server.people import People
+
+# Where bytecode is not kept, each command that a test starts compiles the package anew, which is a third of its time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture
