@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sqlite3
@@ -28,14 +29,20 @@ def plan_key(path: str, variables: Mapping[str, str]) -> str:
 
 def installation() -> str:
     """Return a word that changes when mmETL's code, Python, or any installed package does; it costs a few stats."""
-    package = os.path.dirname(mmetl.__file__)
-    seen: list[Any] = [PLAN_FORMAT, sys.version]
-    for folder, folders, names in os.walk(package):
-        folders[:] = [f for f in folders if f != "__pycache__"]
-        seen += [(n, os.stat(f"{folder}/{n}").st_mtime_ns) for n in names if n.endswith(".py")]
+    seen: list[Any] = [PLAN_FORMAT, sys.version, *_own_code()]
     # Installing, removing or upgrading a package renames folders in one of these.
     seen += [os.stat(p).st_mtime_ns for p in sys.path if p.endswith("-packages") and os.path.isdir(p)]
     return xxh3_hex(repr(seen).encode())
+
+
+@functools.cache
+def _own_code() -> list[tuple[str, int]]:
+    """Return mmETL's files with their times: looked at once, since a process runs what it has loaded."""
+    seen: list[tuple[str, int]] = []
+    for folder, folders, names in os.walk(os.path.dirname(mmetl.__file__)):
+        folders[:] = [f for f in folders if f != "__pycache__"]
+        seen += [(n, os.stat(f"{folder}/{n}").st_mtime_ns) for n in names if n.endswith(".py")]
+    return seen
 
 
 def environment_fingerprint(value: str | None) -> str | None:
