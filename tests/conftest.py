@@ -18,6 +18,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put those with a Neo4j first: they go to one worker, others being taken from the end, and only that one starts a server."""
+    items.sort(key=lambda item: "neo4j_server" not in getattr(item, "fixturenames", ()) and "neo4j" not in item.nodeid)
+
+
 @pytest.fixture
 def empty(tmp_path: Path) -> Project:
     """A project without a pipeline."""

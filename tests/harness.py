@@ -19,6 +19,7 @@ from unittest import mock
 
 import pytest
 
+import mmetl
 from mmetl.__main__ import main
 from mmetl.cache.fingerprints import TICK_NS
 
@@ -58,6 +59,9 @@ TASKS = """\
 
 COMPLETE = "MMETL_TESTS_COMPLETE"
 """Set where everything that tests need is said to be installed, as `.ci/run` does."""
+
+INSTALLED = (sys.prefix, sys.base_prefix, str(Path(mmetl.__file__).parent))
+_installed: dict[str, object] = {}  # modules that are no project's; there are two thousand
 
 
 def lacking(what: str) -> None:
@@ -182,10 +186,14 @@ class Project:
     def _drop_modules(self) -> None:
         inside = f"{self.root}/"
         for name, module in list(sys.modules.items()):
+            if _installed.get(name) is module:
+                continue
             names = getattr(module, "__dict__", {})
             place = names.get("__file__") or next(iter(names.get("__path__") or ()), "")  # a plain folder has no file
             if str(place).startswith(inside):
                 del sys.modules[name]
+            elif str(place).startswith(INSTALLED):
+                _installed[name] = module
         importlib.invalidate_caches()
 
 
