@@ -66,8 +66,8 @@ def status(run: str | None, *, as_json: bool = False) -> int:
     if worked:
         say(columns(worked))
     say(summary(RunResult(found.id, found.pipeline, found.status, found.tasks, seconds)))
-    for drift in changed[:DRIFT]:
-        say(f"not as it was left: {text(drift.reason)} ({drift.pipeline}:{drift.task}; the next run mends it)")
+    for d in changed[:DRIFT]:
+        say(f"not as it was left: {text(d.reason)} ({d.pipeline}:{d.task}; the next run mends it)")
     if len(changed) > DRIFT:
         say(f"not as it was left: and {len(changed) - DRIFT} more outputs (mmetl dry-run)")
     for aside in all_aside(project):

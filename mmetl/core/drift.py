@@ -10,7 +10,7 @@ from mmetl.cache.looks import look_of
 from mmetl.core.keep import orphans
 from mmetl.core.outside import is_outside
 from mmetl.core.project import Project
-from mmetl.core.reasons import Reason
+from mmetl.core.reasons import Kind, Reason
 
 
 class Drifted(NamedTuple):
@@ -40,7 +40,7 @@ def drifted(project: Project) -> list[Drifted]:
                 continue
             now = look_of(project.files.full(path)) if _is_folder(path) else project.files.seen[path]
             if now != then:
-                kind = "output_missing" if now == MISSING else "output_changed"
+                kind: Kind = "output_missing" if now == MISSING else "output_changed"
                 found.append(Drifted(pipeline, task, Reason(kind, path, then, now)))
     return found
 
