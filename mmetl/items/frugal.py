@@ -6,7 +6,7 @@ import os
 
 from mmetl.engines.packages import require
 from mmetl.utils.env import frugal_libraries
-from mmetl.utils.memory import give_back
+from mmetl.utils.memory import give_back, keep_freed
 
 
 def frugal() -> None:
@@ -22,3 +22,4 @@ def frugal() -> None:
     if os.environ["ARROW_DEFAULT_MEMORY_POOL"] == "system":  # code that imported Arrow first has had its own choice
         pa.set_memory_pool(pa.system_memory_pool())
     give_back()
+    keep_freed()

@@ -227,3 +227,22 @@ def test_ten_thousand_texts_and_one_edit(empty):
     save(empty, texts | {5000: "edited"})
     assert task(empty)["items"] == {"changed": 1, "unchanged": 9_999, "computed": 1}
     assert embedded(empty) == ["edited"]
+
+
+def test_the_offline_model_gives_a_text_the_same_vector_whatever_its_neighbours():
+    """The order of texts in a batch is that of their lengths, and which of them are new differs from run to run."""
+    from mmetl.transforms.vector.providers import offline
+
+    texts = [f"{'word ' * n}{'#' * (n % 7)} {n * 7919}" for n in range(1, 90)]
+    embed = offline(64)
+    alone = np.concatenate([embed([t]) for t in texts])
+    assert embed(texts).tobytes() == alone.tobytes()
+    assert embed(texts[::-1])[::-1].tobytes() == alone.tobytes()
+
+
+def test_texts_of_a_batch_come_by_length_and_every_vector_to_its_own_text(empty):
+    texts = {1: "ab", 2: "a word and another", 3: "abc", 4: "#-#-#-#-#-#-#-#-#-", 5: "ab"}
+    set_up(empty, 'provider: function, function: "own:lengths", dimensions: 3, normalize: false', texts)
+    task(empty)
+    assert embedded(empty) == [texts[4], texts[2], "abc", "ab"], "the one with the most tokens first"
+    assert {n: v[0] for n, v in vectors(empty).items()} == {n: len(t) for n, t in texts.items()}

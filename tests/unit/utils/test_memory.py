@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 
 from mmetl.utils.memory import fair_share, machine_bytes, memory_bytes
@@ -24,6 +29,38 @@ def test_no_amount(text: str) -> None:
 def test_fair_share() -> None:
     assert fair_share("8GB", 4) == "2000000000B"
     assert memory_bytes(fair_share(None, 1)) == int(machine_bytes() * 0.8)
+
+
+FREED = """
+import ctypes
+from mmetl.utils.memory import give_back, keep_freed
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+
+keep_freed()
+before = resident_mb()
+array = libc.malloc(24 << 20)
+ctypes.memset(array, 1, 24 << 20)
+libc.free(array)
+freed = resident_mb()
+give_back()
+print(freed - before, resident_mb() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to keep")
+@pytest.mark.parametrize(("said", "kept"), [({}, True), ({"MALLOC_MMAP_THRESHOLD_": "1000000"}, False)])
+def test_freed_memory_is_kept_until_it_is_given_back(said: dict[str, str], kept: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FREED], env={**os.environ, **said}, capture_output=True, text=True, check=True
+    )
+    freed, given = map(int, done.stdout.split())
+    assert (freed >= 20) == kept
+    assert given < 5
 
 
 SORT = (
