@@ -17,10 +17,10 @@ SHOWN = 100  # rows of a printed table, where nobody says how many
 _QUOTED = frozenset('",\r\n')
 
 
-def cell(value: Any) -> str:
-    """Return a value as it is printed in a table: on one line, and cut where it is long."""
+def cell(value: Any, most: int = CELL) -> str:
+    """Return a value as it is printed in a table: on one line, and cut where it has more than `most` characters."""
     text = "" if value is None else str(value).replace("\n", "\\n")
-    return text if len(text) <= CELL else text[: CELL - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def print_table(names: Sequence[str], rows: Iterator[Mapping[str, Any]], limit: int | None) -> None:

@@ -6,12 +6,14 @@ import itertools
 
 from mmetl.cache.lock import reading
 from mmetl.cli.output import JSON_SCHEMA_VERSION, columns, count, say, say_json, talk
-from mmetl.cli.rows import cell, print_json
+from mmetl.cli.rows import CELL, cell, print_json
 from mmetl.core.dropping import drop_failed
 from mmetl.core.find import find_task
 from mmetl.core.project import Project
 from mmetl.core.quarantine import Aside, all_aside, commonest_error, rows_aside
 from mmetl.errors import ExitCode
+
+ERROR = 200  # characters of what is wrong with a row, which is what one looks for
 
 
 def ls(task: str | None, *, as_json: bool = False) -> int:
@@ -55,7 +57,7 @@ def show(task: str, *, limit: int = 20, as_json: bool = False) -> int:
             return ExitCode.DONE
         head = list(itertools.islice(rows, limit))
     names = [c.name for c in aside.manifest.columns]
-    say(columns([names, *([cell(r[n]) for n in names] for r in head)], indent=""))
+    say(columns([names, *([cell(r[n], ERROR if n == "_error" else CELL) for n in names] for r in head)], indent=""))
     total = aside.manifest.rows
     say(count(total, "row") + (f", the first {limit} shown" if total > limit else ""))
     return ExitCode.DONE

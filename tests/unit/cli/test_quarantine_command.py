@@ -77,6 +77,16 @@ def test_show(messy: Project) -> None:
     )
 
 
+def test_what_is_wrong_is_told_whole(messy: Project) -> None:
+    """Other columns are cut in a table."""
+    long = "x" * 60
+    messy.write("data/b.csv", f"n,t\n{long},{long}\n")
+    messy.run()
+    shown = messy.fast("quarantine", "show", "load").out
+    assert f"'{long}' in column 'n' is no INTEGER" in shown
+    assert f"{long},{long}" not in shown
+
+
 def test_nothing_set_aside(messy: Project) -> None:
     """Said on stderr; no error."""
     shown = messy.fast("quarantine", "show", "total")
