@@ -94,7 +94,7 @@ def make_graph(job: Job, params: BuildParams, views: Mapping[str, str]) -> Made:
         _check_properties(params, db)
         _check_nulls(params.nodes, db)
         db.rows(f"create temp table {GRAPH} as\n{graph_query(params)}")
-        _check_repeated(db)
+        _merge_repeated(db)
         _note_dangling(params, db, job)
         named = replace(job, key=KEY)
         names = [name for name, _ in db.columns(f"from {GRAPH}")]
@@ -230,21 +230,30 @@ def _check_nulls(nodes: Sequence[Nodes], db: Session) -> None:
                 )
 
 
-def _check_repeated(db: Session) -> None:
-    """Raise TaskError for a node or an edge that rows give different properties."""
-    again = db.rows(f"select {', '.join(KEY)} from {GRAPH} group by all having count(*) > 1 order by all limit 1")
-    for kind, label, name in again:
-        from mmetl.engines.duckdb import literal
+def _merge_repeated(db: Session) -> None:
+    """Make one row of those that several tables, or rows, give to a node or an edge: each property has the one value that is there.
 
-        names = [column for column, _ in db.columns(f"from {GRAPH}")]
-        same = f"{KIND} = {literal(kind)} and {LABEL} = {literal(label)} and {NAME} = {literal(name)}"
-        rows = db.rows(f"select * from {GRAPH} where {same}")
-        differ = [column for column, *values in zip(names, *rows, strict=True) if len(set(map(repr, values))) > 1]
-        raise TaskError(
-            f"{len(rows)} rows make the {kind} {label} {name}, and differ in {', '.join(differ)}",
-            help="keep one row of each before, by tabular.deduplicate"
-            + ("; or tell the edges apart by `key`" if kind == "edge" else ""),
-        )
+    Raises:
+        TaskError: if there are two.
+    """
+    key = ", ".join(KEY)
+    repeated = f"select {key} from {GRAPH} group by all having count(*) > 1"
+    if not db.rows(f"{repeated} limit 1"):
+        return
+    properties = [column for column, _ in db.columns(f"from {GRAPH}") if column not in OWN]
+    if properties:
+        values = [f"count(distinct {quote(column)})" for column in properties]
+        counts = f"select {key}, count(*), {', '.join(values)} from {GRAPH} semi join ({repeated}) using ({key})"
+        two = " or ".join(f"{value} > 1" for value in values)
+        for kind, label, name, count, *found in db.rows(f"{counts} group by {key} having {two} order by all limit 1"):
+            differ = [column for column, n in zip(properties, found, strict=True) if n > 1]
+            raise TaskError(
+                f"{count} rows make the {kind} {label} {name}, and differ in {', '.join(differ)}",
+                help="keep one row of each before, by tabular.deduplicate"
+                + ("; or tell the edges apart by `key`" if kind == "edge" else ""),
+            )
+    merged = ", ".join(f"any_value({quote(column)}) as {quote(column)}" for column in (*OWN[len(KEY) :], *properties))
+    db.rows(f"create or replace temp table {GRAPH} as select {key}, {merged} from {GRAPH} group by {key}")
 
 
 def _note_dangling(params: BuildParams, db: Session, job: Job) -> None:

@@ -122,6 +122,39 @@ def test_edges_to_nodes_that_are_not_there(library: Project, how: str, found: se
     assert before <= names(library)
 
 
+def test_tables_that_tell_of_one_node(library: Project) -> None:
+    """Each may give some of its properties, or none, or the same; a null is no value. So it is with edges."""
+    library.write(
+        "prizes.csv", "isbn,prize,year,author\n1,Booker,,Jane Austen\n2,,1817,Jane Austen\n4,Hugo,,Jane Austen\n"
+    )
+    library.edit(
+        "pipeline.yaml",
+        "      edges:\n",
+        "        - {label: Book, from: prizes, key: isbn, properties: [prize, year]}\n"
+        "        - {label: Author, from: prizes, key: author}\n"
+        "      edges:\n"
+        "        - {type: WROTE, from: prizes, source: {label: Author, key: author}, target: {label: Book, key: isbn}, properties: [prize]}\n",
+    )
+    library.edit("pipeline.yaml", "  kg:\n", "  prizes: {transform: tabular.read, params: {path: prizes.csv}}\n  kg:\n")
+    assert library.fast("run").code == 0
+    books = {r["_key"]: (r["title"], r["year"], r["prize"]) for r in rows(library, "_label = 'Book'")}
+    assert books == {
+        "1": ("Emma", 1815, "Booker"),
+        "2": ("Persuasion", 1817, None),
+        "3": ("Middlemarch", 1871, None),
+        "4": (None, None, "Hugo"),
+    }
+    edges = {r["_target"]: (r["_source"], r["prize"]) for r in rows(library, "_kind = 'edge'")}
+    assert edges == {
+        "1": ("Jane Austen", "Booker"),
+        "2": ("Jane Austen", None),
+        "3": ("George Eliot", None),
+        "4": ("Jane Austen", "Hugo"),
+    }
+    library.edit("prizes.csv", "2,,1817", "2,,1818")
+    assert failure(library).startswith("2 rows make the node Book 2, and differ in year; keep one row of each")
+
+
 REFUSED = {
     "one node in two ways": ("books.csv", BOOKS + "1,Emma,1816\n", "2 rows make the node Book 1, and differ in year"),
     "a node without a key": (
