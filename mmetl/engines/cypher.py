@@ -19,10 +19,12 @@ class Rows(NamedTuple):
     Attributes:
         clause: what comes first, such as `UNWIND $rows AS row`.
         prefix: what stands before the name of a column, such as `row.`.
+        seeks: whether a node has to be said to be found by the index over its keys.
     """
 
     clause: str
     prefix: str = ""
+    seeks: bool = False
 
     def column(self, name: str) -> str:
         """Return the value of a column."""
@@ -81,7 +83,8 @@ def between(rows: Rows, ends: Ends) -> str:
 
 def node(rows: Rows, name: str, label: str, column: str) -> str:
     """Return the clause that finds a node of each row, by the key in one of its columns."""
-    return f"MATCH ({name}:{quoted(label)} {{{quoted(NAME)}: {rows.column(column)}}})"
+    found = f"MATCH ({name}:{quoted(label)} {{{quoted(NAME)}: {rows.column(column)}}})"
+    return f"{found} USING INDEX SEEK {name}:{quoted(label)}({quoted(NAME)})" if rows.seeks else found
 
 
 def _map(rows: Rows, names: Sequence[str], casts: Mapping[str, str] | None) -> str:

@@ -92,6 +92,13 @@ class Server:
             found = driver.execute_query(query, parameters, result_transformer_=neo4j.Result.values)
         return list(found)
 
+    def plan(self, query: str, **parameters: Any) -> str:
+        """Return how it would run a query, as text."""
+        import neo4j
+
+        with neo4j.GraphDatabase.driver(self.uri, auth=("neo4j", PASSWORD)) as driver:
+            return str(driver.execute_query(f"EXPLAIN {query}", parameters).summary.plan)
+
     def clear(self) -> None:
         """Remove everything."""
         for (name,) in self.run("SHOW CONSTRAINTS YIELD name"):
