@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from yaml import CollectionNode, ScalarNode, SequenceNode, YAMLError
@@ -16,10 +16,12 @@ from yaml import CollectionNode, ScalarNode, SequenceNode, YAMLError
 from mmetl.config.cases import CaseFile
 from mmetl.config.documents import Document, Documents
 from mmetl.config.positions import Source
-from mmetl.config.problems import problems_from_validation
+from mmetl.config.problems import problems_from_validation, wrong_paths
 from mmetl.config.project_file import ProjectFile
+from mmetl.config.remains import remains
+from mmetl.config.resolver import Path as Place
 from mmetl.config.resolver import Trace, interpolate
-from mmetl.config.schema import Pipeline
+from mmetl.config.schema import Pipeline, TaskSpec
 from mmetl.config.values import Values, plain, reason
 from mmetl.errors import ConfigError, Problem, UsageError, Where
 from mmetl.utils.env import Env
@@ -40,12 +42,16 @@ class Loaded:
         files: every YAML file that went in, the pipeline's own first.
         env: every environment variable that was looked up, with the value that was found, or None.
         source: finds positions in the files.
+        problems: what is wrong with it.
+        wrong: the tasks that are left out of `pipeline` for that, each with what of it can be judged all the same.
     """
 
     pipeline: Pipeline
     files: tuple[Path, ...]
     env: Mapping[str, str | None] = field(repr=False)
     source: Source = field(repr=False)
+    problems: Sequence[Problem] = ()
+    wrong: Mapping[str, TaskSpec | None] = field(default_factory=dict)
 
 
 def load_pipeline(
@@ -63,10 +69,24 @@ def load_pipeline(
         ConfigError: with everything that is wrong, in the order of the text.
         UsageError: for a variable that is no scalar, or that the file does not have.
     """
+    loaded = read_pipeline(path, root=root, variables=variables, env=env)
+    if loaded.problems:
+        raise ConfigError(loaded.problems)
+    return loaded
+
+
+def read_pipeline(
+    path: Path, *, root: Path, variables: Mapping[str, str] = NOTHING, env: Mapping[str, str] = os.environ
+) -> Loaded:
+    """Load a pipeline as far as it is right, for who finds out what else is wrong; otherwise as `load_pipeline`."""
     seen = Env(env)
     given = {name: _given(name, text) for name, text in variables.items()}
-    pipeline, source = _load(path, root, (Pipeline, "a pipeline"), given, seen)
-    return Loaded(pipeline, source.documents.paths, seen.seen, source)
+    read = _read(path, root, (Pipeline, "a pipeline"), given, seen)
+    made: Pipeline | None = read.made
+    wrong: Mapping[str, TaskSpec | None] = {}
+    if read.problems:
+        made, wrong = (not read.source.broken and remains(read.tree, read.wrong, read.faulty)) or (None, {})
+    return Loaded(read.finished(made), read.source.documents.paths, seen.seen, read.source, read.problems, wrong)
 
 
 @dataclass(frozen=True)
@@ -90,13 +110,53 @@ def load_cases(path: Path, *, root: Path, env: Mapping[str, str] = os.environ) -
     return _load(path, root, (CaseFile, "a file of tests"), {}, Env(env))
 
 
+@dataclass(frozen=True)
+class _Read(Generic[Model]):
+    """A file as far as it could be read.
+
+    Attributes:
+        tree: includes and interpolation done.
+        made: the model of it; None if it does not fit.
+        problems: what is wrong, in the order of the text.
+        unknown: variables of the command line that the file does not have.
+        wrong: where the schema found something wrong.
+        faulty: where interpolation failed.
+    """
+
+    tree: Any
+    made: Model | None
+    source: Source
+    problems: Sequence[Problem]
+    unknown: Sequence[Problem]
+    wrong: Sequence[Place]
+    faulty: Sequence[Place]
+
+    def finished(self, made: Model | None) -> Model:
+        """Return the model. Raises ConfigError if there is none, UsageError for unknown variables where all else is right."""
+        if made is None:
+            raise ConfigError(self.problems)
+        if self.unknown and not self.problems:
+            raise UsageError(self.unknown[0].what, help=self.unknown[0].help)
+        return made
+
+
 def _load(
     path: Path, root: Path, wanted: tuple[type[Model], str], variables: Mapping[str, Any], env: Env
 ) -> tuple[Model, Source]:
+    read = _read(path, root, wanted, variables, env)
+    if read.problems:
+        raise ConfigError(read.problems)
+    return read.finished(read.made), read.source
+
+
+def _read(
+    path: Path, root: Path, wanted: tuple[type[Model], str], variables: Mapping[str, Any], env: Env
+) -> _Read[Model]:
     model, owner = wanted
     documents = Documents(root)
     document = _open(path, documents)
     values = Values(documents)
+    wrong: list[Place] = []
     with collection_paused():
         tree = values.document(document)
         _check_top(tree, document, owner, values.problems)
@@ -106,18 +166,19 @@ def _load(
             made, found = model.model_validate(tree), []
         except ValidationError as error:
             made, found = None, problems_from_validation(error, source, (), model, owner)
+            wrong = wrong_paths(error, source)
     unknown = [_unknown(name, known) for name, known in trace.unknown]
     problems = [*values.problems, *_faults(trace, source)]
     # What only follows from a failed include or interpolation is not told.
     causes = values.broken | {source.locate(fault.path) for fault in trace.faults}
     problems += [problem for problem in found if problem.where not in causes]
     if isinstance(made, Pipeline):
-        problems += _false_members(made, trace, source)
+        false = [("tasks", name) for name in made.tasks if "@" in name and name not in trace.members]
+        problems += [_false_member(place, source) for place in false]
+        wrong += false
     if made is None or problems:
-        raise ConfigError(sorted(dict.fromkeys([*unknown, *problems]), key=source.order))
-    if unknown:
-        raise UsageError(unknown[0].what, help=unknown[0].help)
-    return made, source
+        problems = sorted(dict.fromkeys([*unknown, *problems]), key=source.order)
+    return _Read(tree, made, source, problems, unknown, wrong, [fault.path for fault in trace.faults])
 
 
 def _open(path: Path, documents: Documents) -> Document:
@@ -172,16 +233,9 @@ def _faults(trace: Trace, source: Source) -> list[Problem]:
     ]
 
 
-def _false_members(pipeline: Pipeline, trace: Trace, source: Source) -> list[Problem]:
-    return [
-        Problem(
-            f"'{name}' is called like a member of a matrix",
-            source.locate(("tasks", name), on_key=True),
-            "write '@' in no name; `matrix:` makes such tasks",
-        )
-        for name in pipeline.tasks
-        if "@" in name and name not in trace.members
-    ]
+def _false_member(place: Place, source: Source) -> Problem:
+    what = f"'{place[-1]}' is called like a member of a matrix"
+    return Problem(what, source.locate(place, on_key=True), "write '@' in no name; `matrix:` makes such tasks")
 
 
 def _unknown(name: str, known: Sequence[str]) -> Problem:

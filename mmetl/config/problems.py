@@ -32,7 +32,7 @@ def problems_from_validation(
     teller = _Teller(source, base, model, owner)
     grouped: dict[tuple[Path, str], list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
-        path = teller.real(details)
+        path = _real(source, base, details)
         group = "" if details["type"] not in ("missing", "extra_forbidden") else details["type"]
         grouped.setdefault((path, group + (KEY if details["loc"][-1:] == (KEY,) else "")), []).append(details)
     inner = {path[:end] for path, _ in grouped for end in range(len(base), len(path))}
@@ -48,10 +48,28 @@ def problems_from_validation(
     return sorted(_without_hidden_lines(found), key=source.order)
 
 
+def wrong_paths(error: ValidationError, source: Source) -> list[Path]:
+    """Return where in the source each error of a whole file is."""
+    return [_real(source, (), details) for details in error.errors(include_url=False)]
+
+
 def _without_hidden_lines(problems: list[Problem]) -> list[Problem]:
     """Return problems of which none shows a line that one of them does not show."""
     hidden = {p.where[:2] for p in problems if p.where and not p.where.text}
     return [p._replace(where=p.where._replace(text="")) if p.where and p.where[:2] in hidden else p for p in problems]
+
+
+def _real(source: Source, base: Path, details: ErrorDetails) -> Path:
+    """Return the path of an error in the tree, without pydantic's names of union members."""
+    *outer, last = details["loc"] or (None,)
+    path = base
+    for part in outer:
+        if source.has((*path, part)):
+            path = (*path, part)
+    if last is None or last == KEY:
+        return path
+    named = details["type"] in ("missing", "extra_forbidden")
+    return (*path, last) if named or source.has((*path, last)) else path
 
 
 class _Teller:
@@ -61,18 +79,6 @@ class _Teller:
         self.model = model
         self.owner = owner
         self.noun = "param" if base[-1:] == ("params",) else "key"
-
-    def real(self, details: ErrorDetails) -> Path:
-        """Return the path of an error in the tree, without pydantic's names of union members."""
-        *outer, last = details["loc"] or (None,)
-        path = self.base
-        for part in outer:
-            if self.source.has((*path, part)):
-                path = (*path, part)
-        if last is None or last == KEY:
-            return path
-        named = details["type"] in ("missing", "extra_forbidden")
-        return (*path, last) if named or self.source.has((*path, last)) else path
 
     def tell(self, path: Path, several: list[ErrorDetails]) -> Iterator[Problem]:
         details = several[0]

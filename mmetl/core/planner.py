@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mmetl.cache.code import Code, CodeReader
 from mmetl.cache.fingerprints import fingerprint_recipe
@@ -56,7 +56,7 @@ class Planner:
         self.registry = Registry(root)
         self.code = CodeReader(root, folders_on_path(root))
         self.namesakes = Namesakes(root)
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = list(loaded.problems)
         self.code_files: set[str] = set()
         self.listings: dict[str, str] = {}
         self.env_used: dict[str, str | None] = dict(loaded.env)
@@ -64,10 +64,10 @@ class Planner:
         self._connections: dict[str, Any] | None = None
         self._connection_files: tuple[Path, ...] = ()
         self._versions: dict[str, str] = {}
-        self._families = families(list(self.pipeline.tasks))
+        self._families = families([*self.pipeline.tasks, *loaded.wrong])
         self._kept: set[str] = set()  # functions whose code was noted
         self._right: set[tuple[str, tuple[str, ...], bool]] = set()  # calls with nothing wrong in them
-        self._tasks = frozenset((*self.pipeline.tasks, *self._families))
+        self._tasks = frozenset((*self.pipeline.tasks, *loaded.wrong, *self._families))
 
     def compile(self) -> Compiled:
         """Return the plan. Raises ConfigError with every problem found."""
@@ -77,9 +77,13 @@ class Planner:
             draft = self._draft(name, spec)
             if draft:
                 drafts[name] = draft
+        for name, right in self.loaded.wrong.items():
+            if right:
+                self._look_at(name, right)
         self._match_files(drafts)
         order = self._order(drafts)
         if self.problems:
+            self._look_at_code(drafts)
             raise self._invalid()
         nodes, details, recipes = {}, {}, {}
         for name in order:
@@ -99,17 +103,9 @@ class Planner:
     def _draft(self, name: str, spec: TaskSpec) -> Draft | None:
         here = ("tasks", name)
         known = self._known_inputs(name, spec)
-        try:
-            transform = self.registry.get(spec.transform)
-        except ParamError as e:
-            self._problem(e, (*here, "transform"))
-            return None
-        try:
-            params = transform.params.model_validate(spec.params)
-        except ValidationError as e:
-            self.problems += problems_from_validation(
-                e, self.loaded.source, (*here, "params"), transform.params, spec.transform
-            )
+        transform = self._transform(name, spec)
+        params = self._params(name, spec, transform) if transform else None
+        if transform is None or params is None:
             return None
         scope = Scope(name, self._tasks, spec.inputs, tuple(spec.key))
         try:
@@ -134,6 +130,29 @@ class Planner:
             written = declared.outputs or tuple(filter(None, [declared.folder]))
             draft.related = related_tasks(name, spec, written, self._tasks, self._families, self._problem)
         return draft if known else None
+
+    def _transform(self, name: str, spec: TaskSpec) -> Transform | None:
+        try:
+            return self.registry.get(spec.transform)
+        except ParamError as e:
+            self._problem(e, ("tasks", name, "transform"))
+            return None
+
+    def _params(self, name: str, spec: TaskSpec, transform: Transform) -> BaseModel | None:
+        try:
+            params: BaseModel = transform.params.model_validate(spec.params)
+        except ValidationError as e:
+            place = ("tasks", name, "params")
+            self.problems += problems_from_validation(e, self.loaded.source, place, transform.params, spec.transform)
+            return None
+        return params
+
+    def _look_at(self, name: str, spec: TaskSpec) -> None:
+        """Find what else is wrong with a task that cannot be planned."""
+        self._known_inputs(name, spec)
+        transform = self._transform(name, spec)
+        if transform and spec.params:  # without any, `params` itself may be what is misspelt
+            self._params(name, spec, transform)
 
     def _connect(self, name: str, outside: Outside, draft: Draft) -> None:
         """Find the connection that a task names; where it leads counts in the recipe, who goes there does not."""
@@ -184,7 +203,7 @@ class Planner:
         pairs: list[tuple[tuple[Any, ...], str]] = [(("inputs",), task) for task in spec.inputs.values()]
         pairs += [(("depends_on", n), task) for n, task in enumerate(spec.depends_on)]
         for n, (path, task) in enumerate(pairs):
-            where = self._input_path(name, path, task, n)
+            where = self._input_path(name, path, task, n, spec)
             reads = "reads" if path == ("inputs",) else "depends on"
             if task in {name, family_of(name)}:
                 what = "read" if path == ("inputs",) else "depend on"
@@ -203,12 +222,12 @@ class Planner:
                 ok = False
         return ok
 
-    def _input_path(self, name: str, path: tuple[Any, ...], task: str, n: int) -> tuple[Any, ...]:
+    def _input_path(self, name: str, path: tuple[Any, ...], task: str, n: int, spec: TaskSpec) -> tuple[Any, ...]:
         """Return the key path of an input: `inputs` is a mapping after validation, but may be written as a list."""
         base: tuple[Any, ...] = ("tasks", name, *path)
         if path != ("inputs",):
             return base
-        steps: list[str | int] = [alias for alias, t in self.pipeline.tasks[name].inputs.items() if t == task]
+        steps: list[str | int] = [alias for alias, t in spec.inputs.items() if t == task]
         for last in (*steps, n):
             if self.loaded.source.has((*base, last)):
                 return (*base, last)
@@ -353,12 +372,21 @@ class Planner:
             recipe["packages"] = {p: self._version(p) for p in packages}
         if looked_at_by := [p for check in draft.spec.expect for p in check.packages]:
             recipe["check_packages"] = {p: self._version(p) for p in looked_at_by}
-        for part, called in (("code", self._called(name, draft)), ("check_code", self._checking(name, draft))):
+        for part, called in self._calls(name, draft).items():
             if code := self._code(name, draft, called):
                 recipe[part] = code
         if draft.spec.env:
             recipe["env"] = {n: self._environment(name, n) for n in draft.spec.env}
         return recipe
+
+    def _calls(self, name: str, draft: Draft) -> dict[str, list[_Call]]:
+        return {"code": self._called(name, draft), "check_code": self._checking(name, draft)}
+
+    def _look_at_code(self, drafts: Mapping[str, Draft]) -> None:
+        """Find what is wrong with the functions of tasks in a pipeline that cannot be planned."""
+        for name, draft in drafts.items():
+            for called in self._calls(name, draft).values():
+                self._code(name, draft, called)
 
     def _called(self, name: str, draft: Draft) -> list[_Call]:
         """Return the functions that make the output."""
@@ -439,13 +467,14 @@ class Planner:
         return ConfigError(sorted(dict.fromkeys(self.problems), key=self.loaded.source.order))
 
     def _import_modules(self) -> None:
+        """Import what registers transforms. Where that fails, nothing more is looked for: they might all be unknown."""
         for n, module in enumerate(self.pipeline.imports):
             try:
                 self._keep_code(module, self.code.imported(module), ("imports", n))
                 self.registry.add_modules([module])
             except (UsageError, ParamError) as e:
                 self._problem(e, ("imports", n))
-        if self.problems:
+        if len(self.problems) > len(self.loaded.problems):
             raise self._invalid()
 
     def _problem(self, error: MmetlError, path: tuple[Any, ...], offset: int | None = None) -> None:

@@ -170,12 +170,12 @@ class Project:
             return self._compile(path, key, variables or {})
 
     def _compile(self, path: Path, key: str, variables: Mapping[str, str]) -> Plan:
-        from mmetl.config.loader import load_pipeline
+        from mmetl.config.loader import read_pipeline
         from mmetl.core.planner import Planner
         from mmetl.utils.env import Env
 
         begun_ns = time.time_ns()
-        loaded = load_pipeline(path, root=self.root, variables=variables, env=self.env)
+        loaded = read_pipeline(path, root=self.root, variables=variables, env=self.env)
         planner = Planner(loaded, self.root, Env(self.env), self.file)
         compiled = planner.compile()
         self._refuse_namesake(compiled.pipeline, path)
@@ -234,13 +234,13 @@ class Project:
 
     def _planned(self, path: Path) -> Plan | None:
         """Plan a pipeline for a look at it: nothing is kept; None if it is invalid."""
-        from mmetl.config.loader import load_pipeline
+        from mmetl.config.loader import read_pipeline
         from mmetl.core.planner import Planner
         from mmetl.utils.env import Env
 
         try:
             made = Planner(
-                load_pipeline(path, root=self.root, env=self.env), self.root, Env(self.env), self.file
+                read_pipeline(path, root=self.root, env=self.env), self.root, Env(self.env), self.file
             ).compile()
         except ConfigError:
             return None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.plans import plan_key, relative
 from mmetl.cache.store import Store
-from mmetl.config.loader import Loaded, load_pipeline
+from mmetl.config.loader import Loaded, read_pipeline
 from mmetl.contracts.plan import Plan, TaskDetail
 from mmetl.core.planner import Planner
 from mmetl.core.project import Project
@@ -62,7 +62,7 @@ class Unrecorded(Project):
         """
         key = plan_key(relative(self.root, path), variables)
         if key not in self._pipelines:
-            loaded = load_pipeline(path, root=self.root, variables=variables, env=self.env)
+            loaded = read_pipeline(path, root=self.root, variables=variables, env=self.env)
             made = Planner(loaded, self.root, Env(self.env), self.file).compile()
             self._pipelines[key] = Pipeline(loaded, Plan(key, made.pipeline, made.nodes), made.details)
         return self._pipelines[key]

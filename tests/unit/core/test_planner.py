@@ -262,6 +262,54 @@ def test_problems_of_different_tasks_come_together(project: Project) -> None:
     ]
 
 
+def test_all_kinds_of_problems_come_together(project: Project) -> None:
+    """What the schema, interpolation, transforms and code find is told at once; nothing that only follows from it."""
+    project.write(
+        "pipeline.yaml",
+        "version: 2\nname: P\nvars: {v: '${NOT_SET}'}\ntasks:\n"
+        "  a: {transform: shell.run, retires: 1, inputs: [z], params: {comand: x}}\n"
+        "  b: {transform: shell.run, depends_on: [y], params: {command: '${NOT_SET_EITHER}', outputs: o}}\n"
+        "  c: {transform: tabular.sql, params: {sql: select * from bb}}\n"
+        "  d: {transform: python.run, params: {function: 'steps:nothing'}}\n"
+        "  e: {transform: shell.run, depends_on: [a, b, g], params: {command: '${var:v}'}}\n"
+        "  f: {transform: shell.run, tags: x, depends_on: [a, b, e, g], params: {command: x}}\n"
+        "  g: {params: {command: x}}\n",
+    )
+    errors = [line for line in project.fast("validate").err.splitlines() if "error: " in line or line.startswith("and")]
+    assert errors == [
+        "pipeline.yaml:1:10: error: 'version' is 2, expected 1",
+        "pipeline.yaml:2:7: error: 'name' is 'P', expected a name: a lower-case letter, then up to 62 lower-case letters, digits or '_'",
+        "pipeline.yaml:3:12: error: environment variable 'NOT_SET' is not set",
+        "pipeline.yaml:5:29: error: task 'a' has no key 'retires'",
+        "pipeline.yaml:5:50: error: task 'a' reads 'z', which is not a task of this pipeline",
+        "pipeline.yaml:5:54: error: task 'a' needs param 'command'",
+        "pipeline.yaml:5:63: error: task 'a' has no param 'comand'",
+        "pipeline.yaml:6:42: error: task 'b' depends on 'y', which is not a task of this pipeline",
+        "pipeline.yaml:6:65: error: environment variable 'NOT_SET_EITHER' is not set",
+        "pipeline.yaml:7:59: error: there is no task 'bb'",
+        "and 3 more",
+    ]
+    project.edit("pipeline.yaml", "version: 2\nname: P\nvars: {v: '${NOT_SET}'}", "version: 1\nname: p\nvars: {v: 1}")
+    errors = [line for line in project.fast("validate").err.splitlines() if "error: " in line]
+    assert errors[-3:] == [
+        "pipeline.yaml:8:49: error: 'steps' has no function 'nothing'",
+        "pipeline.yaml:10:35: error: 'tags' is 'x', expected a list",
+        "pipeline.yaml:11:3: error: task 'g' needs 'transform'",
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["imports: [nothing.py]", "vars: {a: null}", "pool: {}", "tasks: 3", "imports: x", "pools: {a: b}"]
+)
+def test_what_all_tasks_may_depend_on_is_told_alone(project: Project, wrong: str) -> None:
+    """Tasks are judged when what they share is right: they may be wrong for that alone."""
+    task = "" if "tasks" in wrong else "tasks:\n  a: {transform: x.y, pool: a, params: {command: x}}\n"
+    project.write("pipeline.yaml", f"version: 1\nname: p\n{wrong}\n{task}")
+    assert [line.partition(":")[2][0] for line in project.fast("validate").err.splitlines() if "error:" in line] == [
+        "3"
+    ]
+
+
 def test_valid(project: Project) -> None:
     """A valid pipeline is told as one line."""
     assert project.fast("validate").out == "p: valid, 2 tasks\n"
