@@ -9,6 +9,8 @@ import enum
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mmetl.utils.text import pointed
+
 SHOWN_PROBLEMS = 10  # more would scroll the first one, which usually causes the rest, off the screen
 
 
@@ -48,9 +50,8 @@ class Where(NamedTuple):
 
     def excerpt(self) -> str:
         """Return the line with its number and a caret below the column."""
-        number = f"{self.line:>4}"
-        shown = "".join(c if c.isprintable() else " " for c in self.text)
-        return f"{number} | {shown}\n{'':>4} | {'':>{self.column - 1}}^"
+        text, before = pointed(self.text, self.column)
+        return f"{self.line:>4} | {text}\n{'':>4} | {'':>{before}}^"
 
 
 class Problem(NamedTuple):

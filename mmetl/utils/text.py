@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
+LINE_CHARACTERS = 200  # of a line of a file in an error: a minified file would fill the screen
+
 
 def near(name: str, choices: Iterable[str]) -> str | None:
     """Return the choice that `name` was probably meant to be, or None when none is close."""
@@ -31,6 +33,32 @@ def shown(text: str) -> str:
         return text
     known = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in known)
+
+
+def pointed(line: str, column: int) -> tuple[str, int]:
+    """Return a line as an error shows it, and how many cells of a terminal stand before a column, from 1.
+
+    A long line is cut on both sides of the column; characters that are no text are blanks.
+
+    >>> pointed("a: 日本 x", 7)
+    ('a: 日本 x', 8)
+    """
+    text = "".join(c if c.isprintable() else " " for c in line)
+    before = column - 1
+    if len(text) > LINE_CHARACTERS:
+        begin = max(0, min(before, len(text)) - LINE_CHARACTERS // 2)
+        end = begin + LINE_CHARACTERS
+        head, tail = "…" * (begin > 0), "…" * (end < len(text))
+        text, before = head + text[begin:end] + tail, before - begin + len(head)
+    return text, _cells(text[:before]) + max(0, before - len(text))
+
+
+def _cells(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def is_utf8(text: str) -> bool:

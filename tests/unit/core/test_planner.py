@@ -289,7 +289,7 @@ def test_all_kinds_of_problems_come_together(project: Project) -> None:
         "pipeline.yaml:7:59: error: there is no task 'bb'",
         "and 3 more",
     ]
-    project.edit("pipeline.yaml", "version: 2\nname: P\nvars: {v: '${NOT_SET}'}", "version: 1\nname: p\nvars: {v: 1}")
+    project.edit("pipeline.yaml", "version: 2\nname: P\nvars: {v: '${NOT_SET}'}", "version: 1\nname: p\nvars: {v: x}")
     errors = [line for line in project.fast("validate").err.splitlines() if "error: " in line]
     assert errors[-3:] == [
         "pipeline.yaml:8:49: error: 'steps' has no function 'nothing'",

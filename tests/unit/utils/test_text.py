@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmetl.utils.text import either, near
+from mmetl.utils.text import LINE_CHARACTERS, either, near, pointed
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,22 @@ def test_near_keeps_the_spelling_of_the_choice() -> None:
 def test_either(words: list[str], text: str) -> None:
     """Each once, in order."""
     assert either(words) == text
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "at"),
+    [
+        ("x" * 500 + "HERE" + "y" * 500, 501, "HERE"),
+        ("HERE" + "y" * 500, 1, "HERE"),
+        ("x" * 500 + "HERE", 501, "HERE"),
+        ("x" * 500, 501, ""),
+        ("a\tHERE", 3, "HERE"),
+        ("a", 4, ""),
+    ],
+)
+def test_pointed(line: str, column: int, at: str) -> None:
+    """The place is in what is shown of a line, which is never long."""
+    text, before = pointed(line, column)
+    assert len(text) <= LINE_CHARACTERS + 2
+    assert text[before : before + 4] == at
+    assert before == column - 1 or text.startswith("…")
