@@ -124,6 +124,6 @@ PARSE = Parse(
         batch_rows=256,
     ),
     ParseParams,
-    version=4,
+    version=5,
     packages=("kreuzberg", "pillow", "pypdfium2", "selectolax"),
 )

@@ -7,7 +7,7 @@ import os
 from mmetl.errors import TaskError
 from mmetl.transforms.document.media import BINARY, DOCX, EMPTY, ENCRYPTED_OFFICE, EPUB, PDF, PPTX, XLSX, ZIP
 from mmetl.transforms.document.parsed import Limits, Parsed, Unreadable
-from mmetl.transforms.document.text_types import HTML, MAIL
+from mmetl.transforms.document.text_types import HTML, MAIL, NOTEBOOK
 from mmetl.utils.hashing import xxh3_hex
 from mmetl.utils.text import why_not
 
@@ -21,7 +21,7 @@ _TEXTS = frozenset(
     {
         "application/json",
         "application/toml",
-        "application/x-ipynb+json",
+        NOTEBOOK,
         "application/x-ndjson",
         "application/xml",
         "application/yaml",
@@ -86,6 +86,10 @@ def _parse(data: bytes, media_type: str, limits: Limits) -> Parsed:
         from mmetl.transforms.document.parsers.mail import parse_mail
 
         return parse_mail(data)
+    if media_type == NOTEBOOK:
+        from mmetl.transforms.document.parsers.notebooks import parse_notebook
+
+        return parse_notebook(data)
     from mmetl.transforms.document.parsers.texts import parse_text
 
     return parse_text(data, media_type)

@@ -10,6 +10,7 @@ HTML = "text/html"
 MARKDOWN = "text/markdown"
 RST = "text/x-rst"
 MAIL = "message/rfc822"
+NOTEBOOK = "application/x-ipynb+json"
 
 _EXTENSIONS: dict[str, str] = {
     ".md": MARKDOWN,
@@ -22,7 +23,7 @@ _EXTENSIONS: dict[str, str] = {
     ".json": "application/json",
     ".jsonl": "application/x-ndjson",
     ".ndjson": "application/x-ndjson",
-    ".ipynb": "application/x-ipynb+json",
+    ".ipynb": NOTEBOOK,
     ".yaml": "application/yaml",
     ".yml": "application/yaml",
     ".toml": "application/toml",

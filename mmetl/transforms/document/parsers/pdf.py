@@ -16,6 +16,7 @@ _NAMES = {"author": "author", "subject": "subject", "keywords": "keywords", "cre
 DPI = 200
 """At which a scanned page is drawn: tesseract wants letters of some 20 pixels, and that is print of 8 points."""
 
+_TIME = re.compile(r"D:(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?([-+]\d\d'?\d\d'?|Z.*)?$")
 _LIKE_HEADING = re.compile(r"^#{1,6}(?=[ \t]|$)", re.MULTILINE)
 _POINTS = 72  # of an inch
 
@@ -47,7 +48,24 @@ def parse_pdf(data: bytes, limits: Limits) -> Parsed:
         raise Unreadable(f"none of its pages has text; {'OCR found none' if limits.ocr else 'scanned pages need OCR'}")
     text, starts = join_pages(pages)
     metadata = {name: said[key] for key, name in _NAMES.items() if key in said}
+    if "created" in metadata:
+        metadata["created"] = _time(metadata["created"])
     return Parsed(text, said.get("title"), None, metadata, starts)
+
+
+def _time(text: str) -> str:
+    """Return a time of PDF as others write it.
+
+    >>> _time("D:20240203040506+01'00'"), _time("D:20240203040506Z"), _time("D:20240203"), _time("long ago")
+    ('2024-02-03T04:05:06+01:00', '2024-02-03T04:05:06Z', '2024-02-03', 'long ago')
+    """
+    found = _TIME.match(text)
+    if found is None:
+        return text
+    year, month, day, hour, minute, second, zone = found.groups()
+    date = f"{year}-{month}-{day}"
+    ahead = re.sub(r"'?(\d\d)'?$", r":\1", zone or "") if zone and zone[0] in "+-" else (zone or "")[:1]
+    return f"{date}T{hour}:{minute}:{second or '00'}{ahead}" if hour else date
 
 
 def _outline(document: Any) -> Iterator[tuple[int, int, str]]:

@@ -8,20 +8,21 @@ import re
 import urllib.parse
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmetl.engines.packages import require
 from mmetl.transforms.document.media import PPTX, XLSX
 from mmetl.transforms.document.parsed import Limits, Parsed, Unreadable, first_heading, join_pages
+from mmetl.transforms.document.parsers.notes import notes_of, xml_tree
 
 _SMALL = 1_000_000  # what unpacks to less is no bomb, however well it was packed
 _ENCRYPTED = 0x1
 _BAD = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, KeyError, ValueError, OSError)
 _MARK = "\n\n\ue000slide {page_num}\ue000\n\n"  # of the private use area: no text has it
-_SLIDE = re.compile("\ue000slide \\d+\ue000")
-_SHEET = re.compile(r"^## ", re.MULTILINE)  # all else in a workbook are the rows of tables
-_CLOSED = re.compile(rb"<([\w:.-]+)([^<>]*)/>")
+_SLIDE = re.compile("\ue000slide (\\d+)\ue000")
+_SHEET = re.compile(r"^## (.*)", re.MULTILINE)  # all else in a workbook are the rows of tables
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
 def open_zip(data: bytes, limits: Limits) -> zipfile.ZipFile:
@@ -49,8 +50,9 @@ def open_zip(data: bytes, limits: Limits) -> zipfile.ZipFile:
 
 def parse_office(data: bytes, media_type: str, limits: Limits) -> Parsed:
     """Parse a file of a word processor, of slides or of sheets."""
-    open_zip(data, limits).close()
-    require("documents", "kreuzberg")
+    require("documents", "kreuzberg", "selectolax")
+    with open_zip(data, limits) as archive:
+        notes = notes_of(archive) if media_type == PPTX else {}
     from kreuzberg import ExtractionConfig, KreuzbergError, PageConfig, extract_bytes_sync
 
     marked = PageConfig(insert_page_markers=True, marker_format=_MARK) if media_type == PPTX else None
@@ -63,12 +65,34 @@ def parse_office(data: bytes, media_type: str, limits: Limits) -> Parsed:
     text = found.content.strip()
     pages: tuple[int, ...] = ()
     if media_type == XLSX:
-        pages = tuple(found.start() for found in _SHEET.finditer(text))
+        pages = _sheets(text, (found.metadata or {}).get("sheet_names") or ())
     elif media_type == PPTX:
-        text, pages = join_pages([slide.strip() for slide in _SLIDE.split(text) if slide.strip()])
+        text, pages = _slides(text, notes)
     said = _said(dict(found.metadata or {}))
     title, language = said.pop("title", None), said.pop("language", None)
     return Parsed(text, title or first_heading(text), language, said, pages)
+
+
+def _slides(text: str, notes: Mapping[int, str]) -> tuple[str, tuple[int, ...]]:
+    """Return slides with their notes, and where each starts: one without a word counts, so that numbers are right."""
+    _, *marked = _SLIDE.split(text)
+    slides = {int(number): [words.strip()] for number, words in zip(marked[::2], marked[1::2], strict=True)}
+    for number, noted in notes.items():
+        slides.setdefault(number, []).append(f"Notes:\n\n{noted}")
+    texts = ["\n\n".join(filter(None, slides.get(number, ()))) for number in range(1, max(slides, default=0) + 1)]
+    return join_pages(texts) if any(texts) else ("", ())
+
+
+def _sheets(text: str, names: Sequence[str]) -> tuple[int, ...]:
+    """Return where each sheet starts: an empty one, which is not in the text, where the next one does."""
+    left = [(found.start(), _ESCAPED.sub(r"\1", found[1]).strip()) for found in _SHEET.finditer(text)]
+    starts = [start for start, _ in left]
+    found = []
+    for name in names:
+        found.append(left[0][0] if left else len(text))
+        if left and left[0][1] == name.strip():
+            left.pop(0)
+    return tuple(starts) if left else tuple(found)
 
 
 def _said(metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -93,10 +117,10 @@ def parse_epub(data: bytes, limits: Limits) -> Parsed:
     require("documents", "selectolax")
     with open_zip(data, limits) as archive:
         try:
-            container = _xml(archive.read("META-INF/container.xml"))
+            container = xml_tree(archive.read("META-INF/container.xml"))
             rootfile = container.css_first("rootfile")
             package_name = (rootfile.attributes.get("full-path") if rootfile else None) or ""
-            package = _xml(archive.read(package_name))
+            package = xml_tree(archive.read(package_name))
             files = {item.attributes.get("id"): item.attributes.get("href") or "" for item in package.css("item")}
             spine = [files.get(ref.attributes.get("idref")) for ref in package.css("itemref")]
             folder = posixpath.dirname(package_name)
@@ -112,10 +136,3 @@ def parse_epub(data: bytes, limits: Limits) -> Parsed:
     text, pages = join_pages([chapter for chapter in chapters if chapter])
     metadata = {name: said[key] for key, name in (("creator", "author"), ("date", "created")) if said.get(key)}
     return Parsed(text, said.get("title") or first_heading(text), said.get("language"), metadata, pages)
-
-
-def _xml(data: bytes) -> Any:
-    """Return an XML file as a tree. The parser is one for HTML, in which no tag closes itself."""
-    from selectolax.lexbor import LexborHTMLParser
-
-    return LexborHTMLParser(_CLOSED.sub(rb"<\1\2></\1>", data))

@@ -65,33 +65,40 @@ def docx(words: str = "Some words.") -> bytes:
     return _package("word/document.xml", "wordprocessingml.document", {"word/document.xml": document})
 
 
-def pptx() -> bytes:
-    def slide(title: str, text: str) -> str:
-        def shape(number: int, kind: str, words: str) -> str:
-            return (
-                f'<p:sp><p:nvSpPr><p:cNvPr id="{number}" name="{kind}"/><p:cNvSpPr/><p:nvPr><p:ph type="{kind}"/></p:nvPr>'
-                f"</p:nvSpPr><p:spPr/><p:txBody><a:bodyPr/><a:p><a:r><a:t>{words}</a:t></a:r></a:p></p:txBody></p:sp>"
-            )
+def pptx(
+    slides: tuple[tuple[str, ...], ...] = (("First", "Hello there"), ("Second", "Good bye")),
+    notes: tuple[int, str] = (0, ""),
+) -> bytes:
+    """Return slides of a title and a text, or of nothing; `notes`: which of them has which."""
 
+    def shape(number: int, kind: str, words: str) -> str:
         return (
-            f'<?xml version="1.0"?><p:sld xmlns:p="{SLIDES}" xmlns:a="{DRAWING}"><p:cSld><p:spTree><p:nvGrpSpPr>'
-            '<p:cNvPr id="1" name=""/><p:cNvGrpSpPr/><p:nvPr/></p:nvGrpSpPr><p:grpSpPr/>'
-            f"{shape(2, 'title', title)}{shape(3, 'body', text)}</p:spTree></p:cSld></p:sld>"
+            f'<p:sp><p:nvSpPr><p:cNvPr id="{number}" name="{kind}"/><p:cNvSpPr/><p:nvPr><p:ph type="{kind}"/></p:nvPr>'
+            f"</p:nvSpPr><p:spPr/><p:txBody><a:bodyPr/><a:p><a:r><a:t>{words}</a:t></a:r></a:p></p:txBody></p:sp>"
         )
 
-    presentation = (
-        f'<?xml version="1.0"?><p:presentation xmlns:p="{SLIDES}" xmlns:r="{OFFICE}"><p:sldIdLst>'
-        '<p:sldId id="256" r:id="rId1"/><p:sldId id="257" r:id="rId2"/></p:sldIdLst></p:presentation>'
-    )
+    def page(root: str, shapes: str) -> str:
+        return (
+            f'<?xml version="1.0"?><p:{root} xmlns:p="{SLIDES}" xmlns:a="{DRAWING}"><p:cSld><p:spTree><p:nvGrpSpPr>'
+            '<p:cNvPr id="1" name=""/><p:cNvGrpSpPr/><p:nvPr/></p:nvGrpSpPr><p:grpSpPr/>'
+            f"{shapes}</p:spTree></p:cSld></p:{root}>"
+        )
+
+    numbers = range(1, len(slides) + 1)
+    listed = "".join(f'<p:sldId id="{255 + n}" r:id="rId{n}"/>' for n in numbers)
     members = {
-        "ppt/presentation.xml": presentation,
-        "ppt/_rels/presentation.xml.rels": _relations(
-            {"rId1": ("slide", "slides/slide1.xml"), "rId2": ("slide", "slides/slide2.xml")}
-        ),
-        "ppt/slides/slide1.xml": slide("First", "Hello there"),
-        "ppt/slides/slide2.xml": slide("Second", "Good bye"),
+        "ppt/presentation.xml": f'<?xml version="1.0"?><p:presentation xmlns:p="{SLIDES}" xmlns:r="{OFFICE}"><p:sldIdLst>'
+        f"{listed}</p:sldIdLst></p:presentation>",
+        "ppt/_rels/presentation.xml.rels": _relations({f"rId{n}": ("slide", f"slides/slide{n}.xml") for n in numbers}),
     }
-    kinds = dict.fromkeys(("ppt/slides/slide1.xml", "ppt/slides/slide2.xml"), "presentationml.slide+xml")
+    for number, words in enumerate(slides, 1):
+        kinds = zip(("title", "body"), words, strict=False)
+        members[f"ppt/slides/slide{number}.xml"] = page("sld", "".join(shape(2, k, w) for k, w in kinds))
+    kinds = dict.fromkeys((name for name in members if "slides/slide" in name), "presentationml.slide+xml")
+    if notes[0]:
+        noted = {"rId1": ("notesSlide", "../notesSlides/notesSlide1.xml")}
+        members[f"ppt/slides/_rels/slide{notes[0]}.xml.rels"] = _relations(noted)
+        members["ppt/notesSlides/notesSlide1.xml"] = page("notes", shape(2, "sldNum", "7") + shape(3, "body", notes[1]))
     return _package("ppt/presentation.xml", "presentationml.presentation", members, kinds)
 
 

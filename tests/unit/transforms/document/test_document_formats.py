@@ -156,6 +156,55 @@ def test_sheets_are_pages(folder):
     assert [found["text"][start : start + 9].split()[1] for start in found["page_starts"]] == ["First", "Second"]
 
 
+def test_empty_sheets_count(folder):
+    """So the number of a page is that of the sheet."""
+    xlsxwriter = pytest.importorskip("xlsxwriter")
+    made = io.BytesIO()
+    with xlsxwriter.Workbook(made) as book:
+        for name in ("None", "A_b #1 & c", "Empty", "Last", "Nothing"):
+            sheet = book.add_worksheet(name)
+            if name[0] in "AL":
+                sheet.write(0, 0, name)
+    found = parsed(folder, "book.xlsx", made.getvalue())
+    last = found["text"].index("## Last")
+    assert found["page_starts"] == [0, 0, last, last, len(found["text"])]
+
+
+def test_slides_without_words_count_and_notes_are_read(folder):
+    slides = ((), ("First", "Hello there"), (), ("Second", "Good bye"))
+    found = parsed(folder, "talk.pptx", formats.pptx(slides, notes=(4, "Say &lt;why&gt;")))
+    text = found["text"]
+    assert text.split("\n\n")[-4:] == ["## Second", "Good bye", "Notes:", "Say <why>"]
+    pages = [sum(start <= text.index(title) for start in found["page_starts"]) for title in ("## First", "## Second")]
+    assert pages == [2, 4]
+
+
+def test_notebooks_are_words_and_code(folder):
+    cells = [
+        {"cell_type": "markdown", "source": ["# Wheat\n", "How it grows."]},
+        {
+            "cell_type": "code",
+            "source": "# no heading\nplot()",
+            "outputs": [{"data": {"image/png": "iVBORw0KGgo" * 99}}],
+        },
+        {"cell_type": "code", "source": []},
+    ]
+    notebook = {"cells": cells, "metadata": {"language_info": {"name": "python"}}, "nbformat": 4}
+    found = parsed(folder, "wheat.ipynb", json.dumps(notebook).encode())
+    assert (found["title"], found["text"]) == (
+        "Wheat",
+        "# Wheat\nHow it grows.\n\n```python\n# no heading\nplot()\n```",
+    )
+    project = folder("wheat.ipynb", b'{"cells": [{"source": 1}]}')
+    folder(
+        "old.ipynb",
+        json.dumps({"worksheets": [{"cells": [{"cell_type": "heading", "level": 2, "source": "Old"}]}]}).encode(),
+    )
+    run(project)
+    assert aside(project).keys() == {"wheat.ipynb"}
+    assert [r["text"] for r in rows(project, "texts")] == ["## Old"]
+
+
 def test_form_feeds_end_pages(folder):
     found = parsed(folder, "rfc.txt", b"One\n\f\nTwo\n\fThree\n\f\n")
     assert [found["text"][start : start + 3] for start in found["page_starts"]] == ["One", "Two", "Thr"]
