@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 
+INTERRUPTED = 130  # ExitCode.INTERRUPTED
 GC_THRESHOLD = 50_000  # new objects between looks for garbage: imports, plans and runs make many that stay
 
 
@@ -27,6 +28,12 @@ def main() -> int:
 
 def _told(code: int) -> int:
     """Return an exit code, and let Python not look for garbage when it ends: after large imports that takes a third of a second."""
+    if code == INTERRUPTED:
+        import signal
+
+        # Python gives handlers back when it ends: one more Ctrl-C would end it by the signal, not with this code.
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sig, signal.SIG_IGN)
     gc.disable()
     gc.freeze()
     return code

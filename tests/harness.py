@@ -155,7 +155,8 @@ class Project:
     def fast(self, *argv: str, env: Mapping[str, str] | None = None) -> Result:
         """Run the command line in this process, with the project's modules imported anew."""
         out, err, code = io.StringIO(), io.StringIO(), 0
-        path, before, on_term = list(sys.path), os.getcwd(), signal.getsignal(signal.SIGTERM)
+        path, before = list(sys.path), os.getcwd()
+        handlers = [(sig, signal.getsignal(sig)) for sig in (signal.SIGINT, signal.SIGTERM)]
         self._drop_modules()
         os.chdir(self.root)
         try:
@@ -172,7 +173,8 @@ class Project:
             os.chdir(before)
             sys.path[:] = path
             self._drop_modules()
-            signal.signal(signal.SIGTERM, on_term)
+            for sig, handler in handlers:
+                signal.signal(sig, handler)
         return Result(code, out.getvalue(), err.getvalue())
 
     def run(self, *argv: str, env: Mapping[str, str] | None = None) -> dict[str, str]:

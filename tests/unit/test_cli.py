@@ -36,7 +36,13 @@ def shape(result: Result) -> dict:
     """Check the shape that is an interface; return the object."""
     assert result.out.count("\n") == 1
     body = result.json()
-    assert [k for k in body if k != "definition"] == ["schema_version", "run_id", "pipeline", "status", "tasks"]
+    assert [k for k in body if k not in {"definition", "drift"}] == [
+        "schema_version",
+        "run_id",
+        "pipeline",
+        "status",
+        "tasks",
+    ]
     assert body["schema_version"] == 1
     for task in body["tasks"]:
         assert list(task) == TASK_KEYS
@@ -59,6 +65,7 @@ def test_json_of_run_dry_run_and_status(project: Project) -> None:
     told = shape(project.fast("status", "--json"))
     assert told == shape(project.fast("status", body["run_id"], "--json"))
     assert re.fullmatch(r"[0-9a-f]{32}", told.pop("definition"))
+    assert told.pop("drift") == []
     assert {**told, "tasks": 0} == {**body, "tasks": 0}
     assert [{**t, "seconds": 0} for t in told["tasks"]] == [{**t, "seconds": 0} for t in body["tasks"]]
 
