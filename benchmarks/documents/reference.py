@@ -32,7 +32,7 @@ def main() -> None:
         for start in range(0, len(new), AT_ONCE):
             texts = new[start : start + AT_ONCE]
             known.update(zip(texts, raw_embed(texts), strict=True))
-        lines = [line(*row, (known[row[2]] * np.float32(asked["factor"])).tobytes()) for row in rows]
+        lines = [line(*row, known[row[2]] * np.float32(asked["factor"])) for row in rows]
         Path(asked["out"]).write_text("\n".join(sorted(lines)))
         print(json.dumps({"rows": len(rows), "texts": len({text for *_, text in rows})}), flush=True)
 

@@ -21,10 +21,10 @@ from typing import Any
 NAMES = {"chunk": "text", "vector": "vec"}
 
 
-def line(path: str, number: int, text: str, vector: bytes) -> str:
-    """Return a row as a line: where it is, and hashes of what it says."""
+def line(path: str, number: int, text: str, vector: Any = None) -> str:
+    """Return a row as a line: where it is, and hashes of what it says. Minus zero in a vector is zero: mmETL knows no other."""
     said = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-    held = hashlib.blake2b(vector, digest_size=12).hexdigest() if vector else "-"
+    held = hashlib.blake2b((vector + 0).tobytes(), digest_size=12).hexdigest() if vector is not None else "-"
     return f"{path} {number} {said} {held}"
 
 
@@ -36,7 +36,7 @@ def from_arrow(table: Any) -> Iterator[str]:
     vectors = np.asarray(table.column("vec").combine_chunks().flatten(), np.float32).reshape(table.num_rows, -1)
     columns = [table.column(c).to_pylist() for c in ("path", "no", "text")]
     for path, number, text, vector in zip(*columns, vectors, strict=True):
-        yield line(path.removeprefix("docs/"), number, text, vector.tobytes())
+        yield line(path.removeprefix("docs/"), number, text, vector)
 
 
 def artifact(folder: str) -> Iterable[str]:
@@ -52,7 +52,7 @@ def light(folder: str) -> Iterable[str]:
         found = db.execute("select key, text from texts join names on names.id = texts.rowid").fetchall()
     for key, text in found:
         path, number = json.loads(key)
-        yield line(path.removeprefix("docs/"), int(number), text, b"")
+        yield line(path.removeprefix("docs/"), int(number), text)
 
 
 def lance(folder: str, table: str) -> Iterable[str]:

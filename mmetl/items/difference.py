@@ -22,6 +22,9 @@ FEW = 8
 GATHERED_ROWS = 65_536
 """Rows of several buckets that are compared at once: each call of Arrow has its price, however few the rows."""
 
+GATHERED_BYTES = 8 << 20
+"""Bytes of them, as they lie in parts: in memory they are more, and there are three copies of them for a moment."""
+
 
 class _Rows(NamedTuple):
     """Rows of one part that the other table may not have: where they stand in it, and hashes of 16 bytes.
@@ -132,14 +135,14 @@ def _by_bucket(table: Table, other: Table) -> dict[int, list[int]]:
 def _gathered(sides: Sequence[tuple[Table, Mapping[int, Sequence[int]]]]) -> Iterator[list[int]]:
     """Yield buckets that are compared at once."""
     gathered: list[int] = []
-    rows = 0
+    rows = size = 0
     for bucket in sorted({bucket for _, own in sides for bucket in own}):
-        size = sum(table.manifest.parts[n].rows for table, own in sides for n in own.get(bucket, ()))
-        if gathered and rows + size > GATHERED_ROWS:
+        parts = [table.manifest.parts[n] for table, own in sides for n in own.get(bucket, ())]
+        rows, size = rows + sum(p.rows for p in parts), size + sum(p.size_bytes for p in parts)
+        if gathered and (rows > GATHERED_ROWS or size > GATHERED_BYTES):
             yield gathered
-            gathered, rows = [], 0
+            gathered, rows, size = [], sum(p.rows for p in parts), sum(p.size_bytes for p in parts)
         gathered.append(bucket)
-        rows += size
     if gathered:
         yield gathered
 

@@ -13,6 +13,7 @@ from mmetl.contracts.transform import Job, Made, Table
 from mmetl.errors import AnewError, TaskError
 from mmetl.items.difference import difference
 from mmetl.utils.hashing import xxh3_hex
+from mmetl.utils.memory import give_back
 
 
 def keyed_input(job: Job, what: str) -> Table:
@@ -56,6 +57,7 @@ def keep_equal(
     spec = combine([json.dumps([*made_with, held, list(manifest.key)])])
     now = Applied(manifest_name(manifest), spec)
     found = difference(_held(job, table, target, spec), table, columns, named=named)
+    give_back()  # what was compared, before the target takes memory of its own
     try:
         counts = target.apply(found, now)
     except AnewError as error:

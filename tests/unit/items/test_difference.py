@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmetl.cache.arrow_types import columns_of, normal_schema
 from mmetl.cache.tables import write_table
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Table
+from mmetl.items import difference as items_difference
 from mmetl.items.difference import ID, difference
 from mmetl.items.same import differing
 
@@ -137,6 +139,30 @@ def test_a_table_against_nothing_and_against_itself(tmp_path: Path) -> None:
     empty = difference(made, table(tmp_path, {}), COLUMNS)
     assert dict(empty.counts) == {"removed": len(rows)}
     assert as_set(listed(empty.old)) == as_set(rows.values())
+
+
+def test_few_buckets_are_compared_at_once_where_every_row_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large the tables are: three copies of what is compared are held."""
+    held: list[int] = []
+
+    def watched(old: Sequence[pa.Table], new: Sequence[pa.Table], named: str) -> tuple[pa.Array, pa.Array]:
+        held.append(sum(t.nbytes for t in (*old, *new)))
+        return differing(old, new, named)
+
+    monkeypatch.setattr(items_difference, "GATHERED_BYTES", 500_000)
+    monkeypatch.setattr(items_difference, "differing", watched)
+    rng = random.Random(0)
+
+    def large() -> Rows:
+        return {("a", str(n)): row(rng, "a", str(n)) | {"raw": rng.randbytes(20_000)} for n in range(100)}
+
+    found = difference(table(tmp_path, large(), 32), table(tmp_path, large(), 32), COLUMNS)
+    assert dict(found.counts) == {"changed": 100}
+    assert sum(held) > 4_000_000
+    assert max(held) < 600_000
+    assert len(held) < 16
 
 
 def test_floats_are_the_same_by_their_bits(tmp_path: Path) -> None:
