@@ -15,6 +15,7 @@ from mmetl.core.registry import Registry, load
 from mmetl.errors import UsageError
 from mmetl.utils.text import quote
 
+STATEMENT = "mmetl.engines.sql:statement"
 COLUMNS_READ = "mmetl.engines.reads:columns_read"
 
 DUCKDB = "duckdb"
@@ -78,7 +79,8 @@ def _engine(registry: Registry, details: Mapping[str, TaskDetail], name: str) ->
 
 def _fused(registry: Registry, details: dict[str, TaskDetail], name: str) -> str:
     detail = details[name]
-    text = _own(registry, detail) or ""
+    statement = load(STATEMENT)
+    text = statement(_own(registry, detail))
     tables = []
     for alias, task in detail.inputs.items():
         if details[task].view:

@@ -129,7 +129,7 @@ class Registry:
             adapt = cast("Callable[[Registered, str], Transform]", load(ADAPTER))
             return adapt(registered, path)
         if name in BUILT_IN:
-            return cast("Transform", load(BUILT_IN[name]))
+            return cast("Transform", _built_in(BUILT_IN[name]))
         entry = self._entries().get(name)
         if entry is None:
             raise ParamError(f"no transform is named '{name}'", help=_known(name, self.names()))
@@ -148,6 +148,13 @@ class Registry:
 
             self._entry_points = {e.name: e for e in entry_points(group=ENTRY_POINTS)}
         return self._entry_points
+
+
+def _built_in(target: str) -> object:
+    try:
+        return load(target)
+    except ModuleNotFoundError as e:
+        raise MissingError(f"'{e.name}' is not installed", help="pip install 'mmetl[tabular]'") from e
 
 
 def _known(name: str, names: Sequence[str]) -> str:

@@ -71,6 +71,11 @@ def analyse(sql: str, *, volatile: bool = False) -> Analysis:
     )
 
 
+def statement(sql: str) -> str:
+    """Return a query without the semicolons and comments behind it, so that it can stand in another one."""
+    return sql[: _tokens(sql)[-1].end + 1].strip()
+
+
 def _tokens(sql: str) -> list[Token]:
     """Return the tokens of the one statement in `sql`."""
     try:
@@ -94,7 +99,10 @@ def _tokens(sql: str) -> list[Token]:
 
 def _parse(sql: str) -> exp.Expr:
     try:
-        (tree,) = (t for t in sqlglot.parse(sql, dialect="duckdb") if t is not None)
+        statements = sqlglot.parse(sql, dialect="duckdb")
+        (tree,) = (
+            t for t in statements if t is not None and not isinstance(t, exp.Semicolon)
+        )  # or a comment behind it
     except ParseError as error:
         found = error.errors[0]
         line_start = sum(len(line) for line in sql.splitlines(keepends=True)[: found["line"] - 1])

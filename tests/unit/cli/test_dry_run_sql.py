@@ -108,3 +108,22 @@ def test_an_edit_that_no_longer_fits_leaves_the_columns_unknown(project: Project
     assert project.fast("run").code == 0
     project.edit("pipeline.yaml", "max(price)", "max(weight)")
     assert queries(project)["every"]["reads"] == {"sales@2023,north": None, "sales@2024,north": None}
+
+
+def test_what_stands_behind_a_query(empty: Project) -> None:
+    """Semicolons and comments are no part of it, wherever it is put inside of another."""
+    empty.tasks(
+        "  a: {transform: tabular.sql, params: {sql: 'select 1 as n; -- one'}}\n"
+        "  b: {transform: tabular.sql, materialize: view, params: {sql: '/* two */ select n + 1 as n from a;; /* end */ ;'}}\n"
+        "  c: {transform: tabular.sql, params: {sql: 'select n + 1 as n from b; -- three'}}\n"
+    )
+    assert empty.run() == {"a": "ran", "b": "ran", "c": "ran"}
+    assert empty.fast("show", "c", "--json").out == '{"n": 3}\n'
+    empty.edit("pipeline.yaml", "-- three", "-- drei")
+    assert empty.run() == {"a": "fresh", "b": "fresh", "c": "fresh"}
+    found = queries(empty)
+    assert found["c"]["query"] == (
+        'with "b" as not materialized (\n/* two */ select n + 1 as n from a\n)\n'
+        "select * from (\nselect n + 1 as n from b\n)"
+    )
+    assert found["c"]["reads"] == {"a": ["n"]}

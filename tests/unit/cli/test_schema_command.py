@@ -208,3 +208,14 @@ def test_every_param_has_a_description(schemas: dict[str, Draft202012Validator])
 def test_unknown_schema(empty: Project) -> None:
     """There are three."""
     assert empty.fast("schema", "nothing").code == 2
+
+
+def test_without_packages(empty: Project) -> None:
+    """A transform that needs a package which is not installed is a known name."""
+    code = "import sys; sys.modules['numpy'] = None; sys.argv = ['mmetl', 'schema', 'pipeline']; from mmetl.__main__ import main; sys.exit(main())"
+    done = empty.command("python", "-c", code)
+    assert (done.code, done.err) == (0, "")
+    made = json.loads(done.out)["$defs"]
+    assert "cross.link_entities" in done.out
+    assert "params of cross.link_entities" not in made
+    assert "params of shell.run" in made
