@@ -23,7 +23,6 @@ from pydantic import BaseModel
 
 class Params(BaseModel):
     mark: str = "!"
-    slow: float = 0.0
 
 
 @register_transform("own.heavy", items=Items(reads=["text"], makes={"loud": "string"}, batch_rows=20, parallel=True))
@@ -31,7 +30,7 @@ def heavy(batch, params: Params, inputs):
     texts = batch.column("text").to_pylist()
     open(f"pids/{os.getpid()}", "a").close()
     print("called with", len(texts))
-    time.sleep(params.slow)
+    time.sleep(0.3 if os.path.exists("slow") else 0)
     if any("deadly" in t for t in texts):
         os.kill(os.getpid(), signal.SIGKILL)
     if any("bad" in t for t in texts):
@@ -128,7 +127,7 @@ def test_what_does_not_fit_fails_the_task_as_it_does_here(heavy):
 def test_an_interrupt_ends_the_processes_and_keeps_finished_batches(heavy):
     if REAL_CORES == 1:
         pytest.skip("one core: no worker process is started")
-    heavy.edit("pipeline.yaml", 'mark: "?"', 'mark: "?", slow: 0.3')
+    heavy.write("slow", "")
     heavy.save({i: (0, f"text {i}") for i in range(1000)})
     process = heavy.start("run")
     wait_for(lambda: len(list((heavy.root / "pids").iterdir())) > 1 or process.poll() is not None)
@@ -140,6 +139,7 @@ def test_an_interrupt_ends_the_processes_and_keeps_finished_batches(heavy):
     for pid in pids(heavy):
         wait_for(lambda pid=pid: not os.path.exists(f"/proc/{pid}"))
     before = len(heavy.computed())
+    (heavy.root / "slow").unlink()
     done = heavy.go()["loud"]
     assert 1000 - before <= done["items"]["computed"] <= 1000 - before + 5 * 20, "what was under way, at most"
     assert len(heavy.table("loud")) == 1000

@@ -27,6 +27,7 @@ def new(people, monkeypatch):
     pytest.importorskip("neo4j")
     monkeypatch.setattr(neo4j_rows, "BATCH_ROWS", BATCH)
     monkeypatch.setattr(neo4j_graph, "TRANSACTION_ROWS", BATCH)
+    monkeypatch.setattr(neo4j_transactions, "RETRY_S", 0.05)
     people.people = {n: {"name": f"n{n:03}", "age": 1} for n in range(4 * BATCH)}
     people.knows = {(n, n + 1): n for n in range(4 * BATCH - 1)}
     return people
