@@ -58,7 +58,7 @@ def test_task_gone_from_the_yaml(two: Project) -> None:
     assert rows(two) == ["a"]
     assert (two.root / "out/b.csv").exists()
     assert two.run() == {"a": "fresh", "rows": "fresh"}
-    two.mmetl("clean", "--orphans")
+    two.fast("clean", "--orphans")
     assert not (two.root / "out/b.csv").exists()
     assert two.run() == {"a": "fresh", "rows": "fresh"}
 
@@ -84,8 +84,8 @@ def test_task_that_moved_to_another_pipeline(two: Project) -> None:
     """Its file is written there now, so it is no leftover here."""
     two.write("q.yaml", "version: 1\nname: q\ntasks:\n" + WRITE.format("b", "out/b.csv"))
     two.tasks(WRITE.format("a", "out/a.csv") + READ)
-    two.mmetl("run", "q.yaml")
-    assert two.mmetl("run", "pipeline.yaml", "--json").outcomes() == {"a": "fresh", "rows": "fresh"}
+    two.fast("run", "q.yaml")
+    assert two.fast("run", "pipeline.yaml", "--json").outcomes() == {"a": "fresh", "rows": "fresh"}
 
 
 def test_plain_doit_agrees(two: Project) -> None:

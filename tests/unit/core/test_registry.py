@@ -21,7 +21,7 @@ def test_two_modules_of_one_name_are_refused_by_validate(p: Project) -> None:
         p.write(f"{x}/helper.py", f"V = {x!r}\n")
         p.write(f"{x}/t{x}.py", f"import helper{FUNCTION}")
     p.tasks(TASK.format("a", "./a/ta.py:f") + TASK.format("b", "./b/tb.py:f"))
-    done = p.mmetl("validate")
+    done = p.fast("validate")
     assert done.code == 3
     assert done.err == (
         "pipeline.yaml:5:49: error: two files of the project are modules called 'helper': a/helper.py and b/helper.py\n"
@@ -36,7 +36,7 @@ def test_two_imports_of_one_name_are_refused(p: Project) -> None:
         p.write(f"{x}/helper.py", f"V = {x!r}\n")
         p.write(f"{x}/own.py", "import helper\n")
     p.write("pipeline.yaml", "version: 1\nname: p\nimports: [./a/own.py, ./b/own.py]\ntasks: {}\n")
-    done = p.mmetl("validate")
+    done = p.fast("validate")
     assert done.code == 3
     assert "pipeline.yaml:3:23: error: two files of the project are modules called 'helper'" in done.err
 
@@ -47,7 +47,7 @@ def test_a_neighbour_that_hides_an_outside_module_is_refused(p: Project) -> None
     p.write("b/tb.py", FUNCTION)
     p.write("b/yaml.py", "")
     p.tasks(TASK.format("a", "./a/ta.py:f") + TASK.format("b", "./b/tb.py:f"))
-    done = p.mmetl("validate")
+    done = p.fast("validate")
     assert done.code == 3
     assert "pipeline.yaml:5:49: error: 'b/yaml.py' would be imported in place of the module 'yaml'" in done.err
 
@@ -65,7 +65,7 @@ def test_a_module_named_like_one_from_outside_is_refused(p: Project, file: str, 
     p.write(file, "V = 1\n")
     p.write("steps.py", f"import {name}{FUNCTION}")
     p.tasks(TASK.format("a", "steps:f"))
-    done = p.mmetl("validate")
+    done = p.fast("validate")
     assert done.code == 3
     assert (
         f"pipeline.yaml:4:49: error: '{file}' is named like {where}, which may be imported in its place\n" in done.err
@@ -76,7 +76,7 @@ def test_a_module_named_like_one_from_outside_is_refused(p: Project, file: str, 
 def test_the_function_itself_may_not_stand_in_such_a_module(p: Project) -> None:
     p.write("random.py", FUNCTION)
     p.tasks(TASK.format("a", "./random.py:f"))
-    done = p.mmetl("validate")
+    done = p.fast("validate")
     assert done.code == 3
     assert "pipeline.yaml:4:49: error: 'random.py' is named like a module of Python's standard library" in done.err
 
@@ -111,7 +111,7 @@ def own(p: Project, name: str, path: str = "./own.py") -> None:
 @pytest.mark.parametrize("name", ["late", "local.", "local late", ""])
 def test_a_transform_needs_two_words(p: Project, name: str) -> None:
     own(p, name)
-    done = p.mmetl("validate")
+    done = p.fast("validate")
     assert done.code == 3
     assert done.err == (
         f"pipeline.yaml:3:11: error: '{name}' cannot be the name of a transform\n"
@@ -124,4 +124,4 @@ def test_a_transform_needs_two_words(p: Project, name: str) -> None:
 @pytest.mark.parametrize("path", ["./own.py", "own.py", "own"])
 def test_an_import_is_a_path_or_a_dotted_name(p: Project, path: str) -> None:
     own(p, "local.late", path)
-    assert p.mmetl("validate").code == 0
+    assert p.fast("validate").code == 0

@@ -25,7 +25,7 @@ def test_exit_in_a_function_fails_its_task(empty: Project, code: str) -> None:
 def test_exit_in_an_imported_module_is_a_problem(empty: Project) -> None:
     empty.write("exits.py", "import sys\nsys.exit(0)\n")
     empty.write("pipeline.yaml", f"version: 1\nname: p\nimports: [./exits.py]\ntasks:\n{TABLE}")
-    done = empty.mmetl("validate")
+    done = empty.fast("validate")
     assert done.code == 3
     assert "importing './exits.py' failed: SystemExit: 0" in done.err
 
@@ -96,7 +96,7 @@ def test_pipeline_is_found_from_a_subfolder(project: Project) -> None:
 
 def test_clean_before_the_first_run_makes_nothing(empty: Project) -> None:
     empty.write("mmetl.yml", "version: 1\n")
-    assert empty.mmetl("clean").code == 0
+    assert empty.fast("clean").code == 0
     assert not (empty.root / ".mmetl").exists()
 
 
@@ -144,7 +144,7 @@ def test_any_exception_fails_its_task_only(empty: Project) -> None:
         "  a: {transform: python.run, params: {function: 'steps:stop'}}\n"
         "  b: {transform: shell.run, params: {command: 'true'}}\n"
     )
-    assert empty.mmetl("run", "-k", "-j", "2", "--json").outcomes() == {"a": "failed", "b": "ran"}
+    assert empty.fast("run", "-k", "-j", "2", "--json").outcomes() == {"a": "failed", "b": "ran"}
 
 
 def test_secret_of_several_lines_shows_nowhere(empty: Project) -> None:

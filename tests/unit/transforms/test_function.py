@@ -47,18 +47,18 @@ def own(project: Project) -> Project:
     project.write("own.py", OWN)
     project.write("numbers.csv", "id,v\n1,2\n2,5\n3,9\n")
     project.write("pipeline.yaml", PIPELINE)
-    assert project.mmetl("run").code == 0
+    assert project.fast("run").code == 0
     return project
 
 
 def outcomes(project: Project) -> dict[str, str]:
     """Run, and return what became of each task."""
-    return {t["task"]: t["outcome"] for t in project.mmetl("run", "--json").json()["tasks"]}
+    return {t["task"]: t["outcome"] for t in project.fast("run", "--json").json()["tasks"]}
 
 
 def test_function_gets_inputs_and_params(own: Project) -> None:
     """Tables by alias, params as its own model."""
-    assert own.mmetl("show", "big").out == "id  v\n2   5\n3   9\n2 rows\n"
+    assert own.fast("show", "big").out == "id  v\n2   5\n3   9\n2 rows\n"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_code_is_the_version(own: Project, old: str, new: str, big: str, fixed: 
 def test_unknown_param_of_a_project_model(own: Project) -> None:
     """A project's params model refuses unknown keys as the built-in ones do."""
     own.write("pipeline.yaml", PIPELINE.replace("limit: 4", "limmit: 4"))
-    done = own.mmetl("validate")
+    done = own.fast("validate")
     assert done.code == 3
     assert "task 'big' has no param 'limmit'" in done.err
     assert "help: did you mean 'limit'? 'local.big' takes: limit" in done.err
@@ -90,6 +90,6 @@ def test_unknown_param_of_a_project_model(own: Project) -> None:
 def test_error_is_told_at_the_functions_line(own: Project) -> None:
     """The project's own line, not mmETL's."""
     own.write("own.py", OWN.replace('table = inputs["numbers"]', 'table = inputs["nothing"]'))
-    done = own.mmetl("run")
+    done = own.fast("run")
     assert done.code == 1
     assert "'big' raised KeyError: 'nothing'" in done.err

@@ -199,10 +199,10 @@ def test_a_union_through_the_command_line(project: Project) -> None:
     project.write("d/1.csv", "a\n1\n")
     project.write("d/2.csv", "a,b\n2,x\n")
     project.tasks("  rows: {transform: tabular.read, params: {path: d/*.csv}}\n")
-    failed = project.mmetl("run")
+    failed = project.fast("run")
     assert failed.code == 1
     assert "'d/2.csv' has other columns than 'd/1.csv': with 'b'" in failed.err + failed.out
     project.edit("pipeline.yaml", "d/*.csv}", "d/*.csv, schema: union}")
-    assert project.mmetl("run").code == 0
-    assert project.mmetl("query", "select * from rows", "--csv").out == "a,b\n1,\n2,x\n"
-    assert project.mmetl("run", "--json").outcomes() == {"rows": "fresh"}
+    assert project.fast("run").code == 0
+    assert project.fast("query", "select * from rows", "--csv").out == "a,b\n1,\n2,x\n"
+    assert project.fast("run", "--json").outcomes() == {"rows": "fresh"}

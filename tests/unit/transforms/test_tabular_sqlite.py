@@ -230,12 +230,12 @@ def test_emptied_table_keeps_the_last_artifact(project: Project) -> None:
         con.executemany("insert into t values (?)", [(n,) for n in range(30)])
         con.commit()
         project.tasks("  t: {transform: tabular.read, key: id, params: {path: x.db, table: t}}\n")
-        assert project.mmetl("run").code == 0
+        assert project.fast("run").code == 0
         con.execute("delete from t")
         con.commit()
-    done = project.mmetl("run")
+    done = project.fast("run")
     assert done.code == 1
     assert "its source has 0 rows where there were 30; if that is right: mmetl run --allow-shrink t" in done.err
-    assert project.mmetl("show", "t", "--limit", "0").out.endswith("30 rows, the first 0 shown\n")
-    assert project.mmetl("run", "--allow-shrink", "t").code == 0
-    assert project.mmetl("show", "t").out.endswith("0 rows\n")
+    assert project.fast("show", "t", "--limit", "0").out.endswith("30 rows, the first 0 shown\n")
+    assert project.fast("run", "--allow-shrink", "t").code == 0
+    assert project.fast("show", "t").out.endswith("0 rows\n")
