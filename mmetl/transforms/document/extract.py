@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.parser
 import email.policy
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -127,7 +128,16 @@ def _plain(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, list):
         return ", ".join(_plain(v) or "" for v in value)
-    return str(value)
+    return (
+        json.dumps(_with_text_keys(value), ensure_ascii=False, default=str) if isinstance(value, dict) else str(value)
+    )
+
+
+def _with_text_keys(value: Any) -> Any:
+    """Return a value of YAML, where a date may be a key, as JSON can hold it."""
+    if isinstance(value, dict):
+        return {_plain(k) or "": _with_text_keys(v) for k, v in value.items()}
+    return [*map(_with_text_keys, value)] if isinstance(value, list) else value
 
 
 EXTRACT = ItemTransform(
@@ -139,5 +149,5 @@ EXTRACT = ItemTransform(
         batch_rows=256,
     ),
     ExtractParams,
-    version=1,
+    version=2,
 )

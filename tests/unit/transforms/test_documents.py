@@ -96,6 +96,7 @@ def test_what_a_text_says_of_itself(library):
         "docs/b.rst", "Author: Ann <a@b.c>,\n  Bob\nRequires: 484\nRequires: 526\n\nTitle\n=====\n\nText: no header\n"
     )
     library.write("docs/c.md", "---\nstatus: [\n---\n# C\n")
+    library.write("docs/d.md", "---\nstatus: {on: 2024-01-02, by: {2: [é, {a: b}]}}\n---\n# D\n")
     library.edit("pipeline.yaml", "drop: [text]", "drop: [text]\n      on_error: quarantine")
     go(library)
     facts = {r["path"]: r for r in rows(library, "facts")}
@@ -106,6 +107,7 @@ def test_what_a_text_says_of_itself(library):
     )
     assert (facts["docs/b.rst"]["author"], facts["docs/b.rst"]["requires"]) == ("Ann <a@b.c>, Bob", "484, 526")
     assert facts["docs/b.rst"]["title"] == "Title"
+    assert json.loads(facts["docs/d.md"]["status"]) == {"true": "2024-01-02", "by": {"2": ["é", {"a": "b"}]}}
     assert facts["docs/1.md"]["author"] is None
     assert "text" not in facts["docs/1.md"]
     assert "docs/c.md" not in facts
