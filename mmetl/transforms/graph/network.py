@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from mmetl.cache.tables import read_table
 from mmetl.contracts.graph import KIND, LABEL, NAME, SOURCE, SOURCE_LABEL, TARGET, TARGET_LABEL, is_graph
 from mmetl.contracts.transform import Job, Made, Table
 from mmetl.errors import TaskError
+from mmetl.transforms.graph.declared import declared_by
 from mmetl.transforms.graph.whole import NetworkParams
 from mmetl.transforms.tabular.results import buckets_of, store_rows
 from mmetl.utils.text import near
@@ -80,8 +81,9 @@ def read_network(job: Job, params: NetworkParams) -> Network:
     rows = rows.sort_by([(name, "ascending") for name in (KIND, *NODE_KEY)])
     is_node = pc.equal(rows[KIND], "node")
     nodes, edges = rows.filter(is_node), rows.filter(pc.invert(is_node))
-    nodes = _kept(nodes, params.labels, "label")
-    edges = _kept(edges, params.types, "type")
+    declared = declared_by(job, table.manifest.columns) if params.labels or params.types else {}
+    nodes = _kept(nodes, params.labels, "label", {group.label for group in declared if not group.is_edge})
+    edges = _kept(edges, params.types, "type", {group.label for group in declared if group.is_edge})
     named = _joined(nodes[LABEL], nodes[NAME])
     ends = [
         pc.index_in(_joined(edges[label], edges[key]), value_set=named).combine_chunks()
@@ -108,11 +110,11 @@ def _joined(labels: Any, keys: Any) -> Any:
     return pc.binary_join_element_wise(labels, keys, _BETWEEN)
 
 
-def _kept(rows: pa.Table, wanted: Sequence[str], what: str) -> pa.Table:
-    """Return the rows of some labels or types, in the order in which they come."""
+def _kept(rows: pa.Table, wanted: Sequence[str], what: str, declared: Collection[str]) -> pa.Table:
+    """Return the rows of some labels or types, in the order in which they come; of those declared there may be none."""
     if not wanted:
         return rows
-    known = sorted(pc.unique(rows[LABEL]).to_pylist())
+    known = sorted({*pc.unique(rows[LABEL]).to_pylist(), *declared})
     for word in wanted:
         if word not in known:
             close = near(word, known)

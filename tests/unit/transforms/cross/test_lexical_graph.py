@@ -83,6 +83,16 @@ def test_without_mentions(letters: Project) -> None:
     assert query(letters, "select count(*) as n from graph where _label in ('Entity', 'MENTIONS')") == [{"n": 0}]
 
 
+def test_a_query_may_name_what_no_text_mentions(letters: Project) -> None:
+    """In the database, too, entities are declared."""
+    pytest.importorskip("ladybug")
+    letters.write("letters.csv", "id,year,text\n1,1843,Nobody came.\n")
+    letters.tasks(TASKS + "  db: {transform: graph.load, inputs: [graph], params: {path: out/db/}}\n")
+    assert letters.fast("run").code == 0
+    asked = "MATCH (c:Chunk) OPTIONAL MATCH (c)-[m:MENTIONS]->(e:Entity) RETURN c.words AS words, e.kind AS kind, m.mentions AS n"
+    assert letters.fast("cypher", "db", asked, "--json").json() == {"words": "Nobody came.", "kind": None, "n": None}
+
+
 WRONG = {
     "no chunks": (
         "documents: letters, chunks: chunks, mentions",

@@ -169,3 +169,16 @@ def test_a_graph_without_edges_and_one_without_nodes(papers: Project) -> None:
     papers.write("pairs.csv", "a,b,w\n")
     assert papers.fast("run", "--allow-shrink", "pairs").code == 0
     assert papers.fast("query", "select * from numbers", "--json").out == ""
+
+
+def test_what_is_declared_may_have_nothing(papers: Project) -> None:
+    """The last edge of a type may go, and the last node of a label."""
+    wanted = "transform: graph.metrics, params: {labels: [Paper], types: [CITES], metrics: [in_degree]}"
+    network(papers, [("a", "b", 1)], wanted)
+    assert rows(papers)["b"]["in_degree"] == 1
+    papers.edit("pipeline.yaml", "path: pairs.csv}", "path: pairs.csv, types: {b: varchar, w: double}}")
+    papers.write("pairs.csv", "a,b,w\na,,\n")
+    assert {key: row["in_degree"] for key, row in rows(papers).items()} == {"a": 0}
+    papers.write("pairs.csv", "a,b,w\n")
+    done = papers.fast("run", "--allow-shrink", "pairs")
+    assert (done.code, rows(papers)) == (0, {}), done.err
