@@ -71,15 +71,15 @@ def analyse(sql: str, *, volatile: bool = False) -> Analysis:
     )
 
 
-def statement(sql: str) -> str:
+def statement(sql: str, dialect: str = "duckdb") -> str:
     """Return a query without the semicolons and comments behind it, so that it can stand in another one."""
-    return sql[: _tokens(sql)[-1].end + 1].strip()
+    return sql[: _tokens(sql, dialect)[-1].end + 1].strip()
 
 
-def _tokens(sql: str) -> list[Token]:
+def _tokens(sql: str, dialect: str = "duckdb") -> list[Token]:
     """Return the tokens of the one statement in `sql`."""
     try:
-        tokens = list(sqlglot.tokenize(sql, dialect="duckdb"))
+        tokens = list(sqlglot.tokenize(sql, dialect=dialect))
     except TokenError:
         raise ParamError("this SQL cannot be read: a quote or a comment is not closed", param=("sql",)) from None
     while tokens and tokens[-1].token_type == TokenType.SEMICOLON:

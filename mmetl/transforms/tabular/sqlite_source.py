@@ -15,7 +15,7 @@ import pyarrow as pa
 from mmetl.cache.buckets import bucket_count
 from mmetl.contracts.transform import Base, Job, Made
 from mmetl.engines.duckdb import session
-from mmetl.errors import TaskError
+from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.tabular.read import ReadParams, Watermark
 from mmetl.transforms.tabular.results import check_names, no_column, store_query
 from mmetl.transforms.tabular.watermark import last_of, start_of
@@ -150,11 +150,21 @@ def _source(con: sqlite3.Connection, params: ReadParams) -> Source:
         # Rows of a table with a watermark have a key, and so need no order; it would keep SQLite from using an index.
         order = "" if params.watermark else _by_rowid(con, params.table)
         return Source(f"select * from ({rows}{order})", list(declared), declared)
-    query = (params.query or "").strip().rstrip(";")
+    query = _without_end(params.query or "")
     con.execute(f"explain {query}")  # inside of parentheses SQLite would complain about another place
     names = [d[0] for d in con.execute(f"select * from (\n{query}\n) limit 0").description]
     check_names(names)
     return Source(f"select * from (\n{query}\n)", names, {})
+
+
+def _without_end(query: str) -> str:
+    """Return a query without semicolons and comments behind it; SQLite says what is wrong with one that cannot be read."""
+    if ";" in query:
+        from mmetl.engines.sql import statement
+
+        with contextlib.suppress(ParamError):
+            return statement(query, "sqlite")
+    return query.strip()
 
 
 def _by_rowid(con: sqlite3.Connection, table: str) -> str:

@@ -61,7 +61,10 @@ def test_query_and_wal(bench: Any) -> None:
         con.execute("insert into t values (1), (2)")
         con.commit()
         assert (bench.root / "x.db-wal").stat().st_size
-        made = bench.run(READ, {"path": "x.db", "query": "select a * 2 as b, max(a) over () m from t order by a desc;"})
+        made = bench.run(
+            READ,
+            {"path": "x.db", "query": "select a * 2 as b, max(a) over () m from t order by a desc; -- all; rows\n;"},
+        )
     assert bench.rows(made) == [{"b": 4, "m": 2}, {"b": 2, "m": 2}]
 
 
