@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import json
+import math
 import os
 import sys
 import time
@@ -80,8 +82,28 @@ def talk(text: str, to: TextIO | None = None) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print one JSON value on a line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    """Print one JSON value on a line. JSON has no NaN and no infinite numbers: they are null."""
+    try:
+        line = _JSON.encode(value)
+    except ValueError:
+        line = _JSON.encode(_finite(value))
+    sys.stdout.write(line + "\n")
+
+
+def _as_text(value: Any) -> str:
+    """Return what JSON has no type for as `tabular.write` writes it."""
+    return binascii.b2a_base64(value, newline=False).decode() if isinstance(value, bytes) else str(value)
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_as_text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> str:

@@ -468,3 +468,13 @@ def test_a_line_has_a_few_reasons(empty: Project) -> None:
     assert len(empty.fast("why", "a").out.splitlines()) >= 19
     assert empty.fast("run").code == 0
     assert told in empty.fast("status").out
+
+
+def test_rows_are_json(empty: Project) -> None:
+    """Every line can be read by any reader of JSON."""
+    query = "select 'nan'::double as n, [1.5, '-inf'::double] as l, {'x': 'inf'::float} as s, '\\xff\\x00'::blob as b, 1.10::decimal(4,2) as d"
+    empty.tasks(f'  a: {{transform: tabular.sql, params: {{sql: "{query}"}}}}\n'.replace("\\", "\\\\"))
+    assert empty.run() == {"a": "ran"}
+    expected = '{"n": null, "l": [1.5, null], "s": {"x": null}, "b": "/wA=", "d": "1.10"}\n'
+    assert empty.fast("show", "a", "--json").out == expected
+    assert empty.fast("query", "from a", "--json").out == expected
