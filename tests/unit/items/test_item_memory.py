@@ -151,7 +151,7 @@ finally:
     print("peak", int(status.partition("VmHWM:")[2].split()[0]) * 1024)
 """
 LARGE_BYTES = 50_000_000
-COPIES = 3.5
+COPIES = 3.3
 """How many times the largest document a run takes at most, besides what it takes without one."""
 
 

@@ -9,6 +9,8 @@ from mmetl.transforms.document.headings import find_headings
 from mmetl.transforms.document.media import HEAD, encoding_of
 from mmetl.transforms.document.parsed import Parsed, Unreadable
 
+TAIL = 65_536  # characters of a text that are looked at together
+
 
 def decoded(data: bytes) -> tuple[str, str]:
     """Return a text and its encoding. Bytes that are none in it become U+FFFD.
@@ -30,9 +32,21 @@ def parse_text(data: bytes, media_type: str) -> Parsed:
     headings = find_headings(text, markup)
     title = _front_title(text) if markup == "markdown" else None
     feeds = [found.end() for found in re.finditer(r"\f\n?", text)]
-    last = len(text.rstrip()) if feeds else 0
+    last = _end(text) if feeds else 0
     pages = tuple(start for start in (0, *feeds) if start < last)
     return Parsed(text, title or (headings[0].title if headings else None), pages=pages)
+
+
+def _end(text: str) -> int:
+    """Return the offset behind the last character that is no white space, without a copy of the text: it may be half a gigabyte."""
+    end = len(text)
+    while end:
+        tail = text[max(0, end - TAIL) : end]
+        left = len(tail.rstrip())
+        end -= len(tail) - left
+        if left:
+            break
+    return end
 
 
 def _front_title(text: str) -> str | None:

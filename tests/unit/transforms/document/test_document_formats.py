@@ -9,10 +9,13 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import document_formats as formats
 import pytest
+
+from mmetl.transforms.document.parsers.texts import parse_text
 
 PIPELINE = """\
 version: 1
@@ -209,6 +212,26 @@ def test_form_feeds_end_pages(folder):
     found = parsed(folder, "rfc.txt", b"One\n\f\nTwo\n\fThree\n\f\n")
     assert [found["text"][start : start + 3] for start in found["page_starts"]] == ["One", "Two", "Thr"]
     assert found["text"].count("\f") == 3
+
+
+def test_a_form_feed_far_in_front_of_the_end_starts_no_page(folder):
+    """White space behind the last words is looked through in pieces."""
+    blank = b" " * 200_000
+    found = parsed(folder, "long.txt", b"One\n\fTwo" + blank + b"\f" + blank)
+    assert found["page_starts"] == [0, 5]
+    assert not parsed(folder, "blank.txt", b"One\n" + blank + b"\f" + blank)["page_starts"][1:]
+
+
+def test_a_text_is_held_once_while_it_is_parsed():
+    data = b"Some words and more. " * 200_000 + b"\f" + b"The end.\n\n"
+    tracemalloc.start()
+    try:
+        found = parse_text(data, "text/plain")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.pages) == 2
+    assert peak < 1.2 * len(data)
 
 
 TITLES = {
