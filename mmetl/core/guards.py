@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from mmetl.contracts.plan import TaskNode
 from mmetl.core.decide import Facts, listed_before, missing_inputs, unusable_inputs
 from mmetl.errors import TaskError
@@ -18,8 +20,10 @@ def refuse_missing(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> Non
     if node.name in allowed:
         missing = [m for m in missing if m not in node.globs]
     if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise TaskError(f"input {shown(missing[0])} is missing{more}", help=_mend(node, missing[0]))
+        first, more = shown(missing[0]), f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        if missing[0] in node.files and os.path.isdir(facts.files.full(missing[0])):
+            raise TaskError(f"input {first} is a folder{more}", help=f"name the files in it, such as {first}/*")
+        raise TaskError(f"input {first} is missing{more}", help=_mend(node, missing[0]))
 
 
 def refuse_unusable(node: TaskNode, facts: Facts) -> None:

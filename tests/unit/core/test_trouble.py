@@ -67,3 +67,11 @@ def test_source_in_trouble(
         if entry.name != b"a.txt":
             os.unlink(entry.path)
     assert empty.run() == {"odd": "ran" if not before else "restored", "even": "fresh"}
+
+
+def test_folder_as_input(empty: Project) -> None:
+    """It is there, and no file: what to write instead is told."""
+    empty.write("in/a.txt", "a")
+    empty.tasks("  a: {transform: shell.run, params: {command: 'cat in/*', inputs: [in]}}\n")
+    (task,) = empty.fast("run", "--json").json()["tasks"]
+    assert task["error"] == "input in is a folder; name the files in it, such as in/*"
