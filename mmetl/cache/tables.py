@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ PART_BYTES = 64 << 20
 HUGE_BYTES = 16 << 20  # of one row, which then is a part of its own
 PART_ROW_GROUPS = 8
 READ_ROWS = 16_384
+PACKED = pa.dictionary(pa.int32(), pa.string())
 SHOWN_KEYS = 3
 
 
@@ -205,13 +206,14 @@ def read_table(table: Table, columns: Sequence[str] | None = None) -> pa.RecordB
     return pa.RecordBatchReader.from_batches(schema, stream())
 
 
-def read_part(table: Table, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+def read_part(table: Table, number: int, columns: Sequence[str] | None = None, packed: Container[str] = ()) -> pa.Table:
     """Return the rows of one part at once, which takes two thirds of the time that a stream of them takes.
 
     Args:
         table: the artifact.
         number: of the part, counted from 0.
         columns: which columns to read; None: all.
+        packed: columns of text that stay numbers of their values, as dictionaries (see `repeating`).
 
     Raises:
         TaskError: where the part is missing or damaged.
@@ -219,9 +221,22 @@ def read_part(table: Table, number: int, columns: Sequence[str] | None = None) -
     schema = arrow_schema(table.manifest.columns)
     if columns is not None:
         schema = pa.schema([schema.field(c) for c in columns])
+    kept = [name for name in schema.names if name in packed]
+    for name in kept:
+        schema = schema.set(schema.get_field_index(name), pa.field(name, PACKED))
+    path = table.paths[number]
+    with _sound(table, path), pq.ParquetFile(path, read_dictionary=kept) as file:
+        return cast(file.read(schema.names, use_threads=False), schema)
+
+
+def repeating(table: Table, number: int) -> frozenset[str]:
+    """Return the columns of text whose values repeat, as one part tells. Raises TaskError where that is missing or damaged."""
+    texts = {c.name for c in table.manifest.columns if c.type == "string"}
     path = table.paths[number]
     with _sound(table, path), pq.ParquetFile(path) as file:
-        return cast(file.read(schema.names, use_threads=False), schema)
+        group = file.metadata.row_group(0)
+        columns = [group.column(i) for i in range(group.num_columns)]
+        return frozenset(c.path_in_schema for c in columns if c.has_dictionary_page and c.path_in_schema in texts)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmetl.cache.tables import read_part
+from mmetl.cache.tables import PACKED, read_part, repeating
 from mmetl.contracts.target import Difference
 from mmetl.contracts.transform import Table
 from mmetl.items.hashes import DIGEST, row_digests
@@ -114,12 +114,20 @@ def _unlike(before: Table, after: Table, columns: Sequence[str]) -> tuple[list[_
     sides = (before, _by_bucket(before, after)), (after, _by_bucket(after, before))
     alike = before.manifest.buckets == after.manifest.buckets and before.manifest.columns == after.manifest.columns
     found: tuple[list[_Rows], list[_Rows]] = ([], [])
+    # What repeats is compared by number, which is faster to read, too.
+    packed = _packed(*sides[1]) - {key[-1]} if alike else frozenset()
     for buckets in _gathered(sides):
-        old, new = ([(n, read_part(t, n, wanted)) for b in buckets for n in own.get(b, ())] for t, own in sides)
+        old, new = ([(n, read_part(t, n, wanted, packed)) for b in buckets for n in own.get(b, ())] for t, own in sides)
         masks = differing([rows for _, rows in old], [rows for _, rows in new], key[-1]) if alike else (None, None)
         for side, mask, into in zip((old, new), masks, found, strict=True):
             into.extend(_left(side, mask, key, columns))
     return found
+
+
+def _packed(table: Table, own: Mapping[int, Sequence[int]]) -> frozenset[str]:
+    """Return the columns of text that repeat, as the first part that is read tells."""
+    first = next(iter(own.values()), ())
+    return repeating(table, first[0]) if first else frozenset()
 
 
 def _by_bucket(table: Table, other: Table) -> dict[int, list[int]]:
@@ -160,7 +168,7 @@ def _left(
         start += rows.num_rows
         if len(at):
             are_few = len(at) * FEW <= rows.num_rows
-            kept.append((number, at, rows if len(at) == rows.num_rows else rows.take(at), are_few))
+            kept.append((number, at, _unpacked(rows if len(at) == rows.num_rows else rows.take(at)), are_few))
     if not kept:
         return
     whole = pa.concat_tables([rows for _, _, rows, _ in kept])
@@ -170,6 +178,13 @@ def _left(
         hashes = keys.slice(start, len(at)), others.slice(start, len(at))
         yield _Rows(number, at, *hashes, rows if are_few else None)
         start += len(at)
+
+
+def _unpacked(rows: pa.Table) -> pa.Table:
+    for n, field in enumerate(rows.schema):
+        if field.type == PACKED:
+            rows = rows.set_column(n, field.name, rows.column(n).cast(PACKED.value_type))
+    return rows
 
 
 def _joined(arrays: Sequence[pa.Array]) -> pa.Array:

@@ -32,10 +32,20 @@ def differing(old: Sequence[pa.Table], new: Sequence[pa.Table], named: str) -> t
     # What was found by looking it up is equal; only floats that are equal may have other bits.
     looked_up = () if pa.types.is_floating(other[named].type) else (named,)
     for name in (n for n in other.column_names if n not in looked_up):
-        same = pc.and_(same, _equal(_plain(one[name]).take(at), _plain(other[name])))
+        before, after = _comparable(one[name], other[name])
+        same = pc.and_(same, _equal(before.take(at), after))
     matched = np.zeros(sizes[0], bool)
     matched[at.filter(same).to_numpy(zero_copy_only=False)] = True
     return pa.array(~matched), pc.invert(same)
+
+
+def _comparable(one: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
+    """Return two columns as arrays that can be compared value by value; of dictionaries the numbers, under which both have the same."""
+    arrays = _plain(one), _plain(other)
+    if not pa.types.is_dictionary(one.type):
+        return arrays
+    before, after = pa.chunked_array(arrays).unify_dictionaries().chunks
+    return before.indices, after.indices
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:

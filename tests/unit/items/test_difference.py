@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from mmetl.cache.arrow_types import columns_of, normal_schema
-from mmetl.cache.tables import write_table
+from mmetl.cache.tables import repeating, write_table
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Table
 from mmetl.items import difference as items_difference
@@ -34,6 +34,8 @@ SCHEMA = pa.schema(
     }
 )
 COLUMNS = SCHEMA.names[2:]
+FLAT = [name for name in COLUMNS if name != "list"]
+"""Those that Arrow can compare: rows with a list are hashed, all of them."""
 Rows = dict[tuple[str, str], dict[str, Any]]
 
 
@@ -98,8 +100,8 @@ def told(value: Any) -> Any:
     return struct.pack("d", value) if isinstance(value, float) else repr(value)
 
 
-def as_set(rows: Any) -> set[Any]:
-    return {tuple(told(r[n]) for n in SCHEMA.names) for r in rows}
+def as_set(rows: Any, columns: Sequence[str] = COLUMNS) -> set[Any]:
+    return {tuple(told(r[n]) for n in ("kind", "key", *columns)) for r in rows}
 
 
 def listed(tables: Any) -> list[dict[str, Any]]:
@@ -112,16 +114,33 @@ def test_it_has_the_rows_that_differ_and_no_others(tmp_path: Path, seed: int) ->
     before = some_rows(rng, 40)
     after = edited(rng, before, rng.choice([0.02, 0.2, 0.9]))
     tables = table(tmp_path, before), table(tmp_path, after, rng.choice([3, 5]))
-    found = difference(*tables, COLUMNS)
-    changed = {k for k in before if k in after and as_set([before[k]]) != as_set([after[k]])}
+    check(before, after, tables, rng.choice([COLUMNS, FLAT]))
+
+
+def test_texts_that_repeat_are_compared_whatever_their_numbers(tmp_path: Path) -> None:
+    """In parts of many rows they are dictionaries, and each part has its own."""
+    rng = random.Random(0)
+    before = some_rows(rng, 4_000)
+    after = edited(rng, before, 0.02)
+    first = sorted(before.keys() & after.keys())[:30]  # so that the numbers of all texts are others
+    after |= {k: before[k] | {"text": f"new {n % 3}"} for n, k in enumerate(first)}
+    after |= {k: before[k] | {"text": rng.choice(["", "a", "é"])} for k in rng.sample(sorted(before), 200)}
+    tables = table(tmp_path, before), table(tmp_path, after)
+    assert all(repeating(t, n) >= {"kind", "text"} for t in tables for n in range(3))
+    check(before, after, tables, FLAT)
+
+
+def check(before: Rows, after: Rows, tables: tuple[Table, Table], columns: Sequence[str]) -> None:
+    found = difference(*tables, columns)
+    changed = {k for k in before if k in after and as_set([before[k]], columns) != as_set([after[k]], columns)}
     added, removed = after.keys() - before.keys(), before.keys() - after.keys()
     counts = {"added": len(added), "changed": len(changed), "removed": len(removed)}
     counts["unchanged"] = len(after) - len(added) - len(changed)
     assert dict(found.counts) == {k: n for k, n in counts.items() if n}
     assert len(set(found.deleted)) == len(removed)
     rows, old = listed(found.rows), listed(found.old)
-    assert as_set(rows) == as_set(after[k] for k in added | changed)
-    assert as_set(old) == as_set(before[k] for k in removed | changed)
+    assert as_set(rows, columns) == as_set((after[k] for k in added | changed), columns)
+    assert as_set(old, columns) == as_set((before[k] for k in removed | changed), columns)
     assert len(rows) == len(added | changed)
     assert {r[ID] for r in old} >= set(found.deleted)
 
