@@ -24,6 +24,7 @@ tasks:
 """
 
 KEY = "sk-right-0123456789"
+POLL_S = 0.01  # how soon a server notices that it is to end
 BAD: dict[str, Any] = {
     "null": None,
     "hole": [1, None, 2],
@@ -100,9 +101,10 @@ def hang_up(handler, texts):
 
 
 @pytest.fixture
-def service():
+def service(monkeypatch):
+    monkeypatch.setattr("mmetl.items.calls.RETRY_LIMIT_S", 0.01)
     server = Endpoint()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -187,8 +189,7 @@ def test_a_service_that_says_nothing_is_asked_again(empty, service):
     assert sizes(service) == [1, 1]
 
 
-def test_one_that_stays_busy_fails_the_task_and_keeps_what_is_finished(empty, service, monkeypatch):
-    monkeypatch.setattr("mmetl.items.calls.RETRY_LIMIT_S", 0.01)
+def test_one_that_stays_busy_fails_the_task_and_keeps_what_is_finished(empty, service):
     set_up(empty, service, {n: f"text {n}" for n in range(6)})
     service.answers = [None, None, *[busy(503)] * 6]
     assert run(empty)["error"].startswith("'vector.embed' gave up after 6 attempts: BusyError: HTTP 503")
@@ -313,7 +314,7 @@ def test_it_counts_the_tokens_that_it_is_told():
 
     spent: list[int] = []
     server = Endpoint()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
     thread.start()
     try:
         asked = Service(server.url, "m", KEY, None, 0, 5.0, threading.Event(), spent.append)

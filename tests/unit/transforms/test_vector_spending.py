@@ -63,7 +63,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def service():
     server = Endpoint()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # seconds to notice the end
     thread.start()
     yield server
     server.shutdown()
