@@ -36,7 +36,7 @@ def note(batch):
 @register_transform("own.shout", items=Items(reads=["text"], makes={"loud": "string"}, batch_rows=50))
 def shout(batch, params: Params):
     note(batch)
-    time.sleep(params.slow)
+    time.sleep(0 if os.path.exists("hurry") else params.slow)
     texts = batch.column("text").to_pylist()
     if any("bad" in t for t in texts):
         raise ValueError("a bad text")

@@ -236,7 +236,8 @@ def test_a_killed_run_does_not_compute_finished_batches_again(texts):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = len(texts.computed())
-    texts.edit("own.py", "time.sleep(params.slow)", "time.sleep(params.slow)")
+    texts.edit("own.py", "time.sleep(", "time.sleep(")
+    texts.write("hurry", "")
     done = texts.go("--select", "+loud")["loud"]
     again = len(texts.computed()) - (1000 - before)
     assert done["items"]["computed"] == 1000 - before + again

@@ -22,6 +22,7 @@ def test_ctrl_c_loses_no_finished_batch(texts, argv):
     assert process.returncode == 130
     before = len(texts.computed())
     assert before < 500
+    texts.write("hurry", "")
     done = texts.go("--select", "+loud")["loud"]
     assert 500 - before <= done["items"]["computed"] <= 500 - before + 50, "the batch under way, at most"
     assert [r["loud"] for r in texts.table("loud")] == [f"TEXT {i}!" for i in range(500)]
