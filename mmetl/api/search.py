@@ -19,7 +19,9 @@ INDEX = "vector.index"
 SCORE = "score"
 RANK_WEIGHT = 60  # of reciprocal rank fusion, as in its paper
 CANDIDATES = 50  # of each list that is fused, at least
-FILTERED = 1000  # found by their words, before a condition leaves some of them out
+FILTERED = (
+    1000  # found by their words, before a condition leaves some of them out: at first, and more if too few are left
+)
 
 Mode = Literal["vector", "text", "hybrid"]
 
@@ -87,12 +89,14 @@ class _Searcher:
         self._project, self._plan, self._task, self._where = project, plan, task, where
         self._manifest, _ = project.artifact(plan, task)
         self.key = self._manifest.key
-        self._embedding = _embedding(project, plan, task)
         self._index = self._open_index()
 
     def by_meaning(self, question: str, k: int) -> list[Hit]:
         """Return the rows whose vectors are nearest to that of the question."""
-        params, vector = _embed(self._project, self._plan, self._embedding, question)
+        embedding = _embedding(
+            self._project, self._plan, self._task, words=bool(self._index and self._index.params.text)
+        )
+        params, vector = _embed(self._project, self._plan, embedding, question)
         column = self._index.params.vector if self._index else params.into
         if self._index and self._index.lance:
             return [Hit(*pair) for pair in self._index.lance.nearest(vector, k, self._where)]
@@ -113,8 +117,13 @@ class _Searcher:
         if index.lance:
             return [Hit(*pair) for pair in index.lance.matching(question, k, self._where)]
         assert index.light
-        found = index.light.matching(question, max(k, FILTERED) if self._where else k)
-        return self._rows_of(found, index.params.vector)[:k]
+        some = max(k, FILTERED) if self._where else k
+        while True:
+            found = index.light.matching(question, some)
+            hits = self._rows_of(found, index.params.vector)[:k]
+            if len(hits) == k or len(found) < some or not self._where:
+                return hits
+            some *= 10  # the condition has left too few
 
     def _open_index(self) -> _Index | None:
         """Return the index of a task that has one. Raises UsageError if it is not as the last run left it."""
@@ -190,8 +199,8 @@ def _literal(value: Any) -> str:
     return "null" if value is None else "'" + str(value).replace("'", "''") + "'"
 
 
-def _embedding(project: Project, plan: Plan, task: str) -> str:
-    """Return the nearest task, upstream of this one or itself, that made vectors. Raises UsageError if none has."""
+def _embedding(project: Project, plan: Plan, task: str, *, words: bool) -> str:
+    """Return the nearest task, upstream of this one or itself, that made vectors. Raises UsageError if none has; `words`: it has those."""
     details = project.details(plan, plan.tasks)
     level, seen = [task], set()
     while level:
@@ -201,9 +210,9 @@ def _embedding(project: Project, plan: Plan, task: str) -> str:
         seen.update(level)
         level = [t for name in level for t in plan.tasks[name].tables if t not in seen]
     embedders = [t for t, d in details.items() if d.transform == EMBED]
+    way = f"search one of: {', '.join(embedders)}" if embedders else f"add a task with {EMBED}"
     raise UsageError(
-        f"nothing that '{task}' reads was made by {EMBED}",
-        help=f"search one of: {', '.join(embedders)}" if embedders else f"add a task with {EMBED}",
+        f"nothing that '{task}' reads was made by {EMBED}", help="search it by its words: --mode text" if words else way
     )
 
 

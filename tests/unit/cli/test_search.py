@@ -81,3 +81,21 @@ def test_a_condition_that_is_none(library):
     assert done.code == 2
     assert done.err.startswith('sql:1:1: error: referenced column "kidn" not found')
     assert "   1 | kidn = 'sky'\n" in done.err
+
+
+def test_words_need_no_model_and_a_condition_takes_none_away(empty):
+    """Vectors may come from elsewhere. The one row that is wanted is found, however many have the word, too."""
+    empty.tasks(
+        "  made: {transform: tabular.sql, key: [id], params: {sql: \"select i as id, 'wheat' as text, [1, i]::float[2] as v"
+        ' from range(1500) t(i)"}}\n'
+        "  index: {transform: vector.index, inputs: [made], params: {path: out/, vector: v, text: text}}\n"
+    )
+    assert set(empty.run().values()) == {"ran"}
+    for wanted in range(0, 1500, 499):
+        assert ids(empty, "index", "wheat", "--mode", "text", "--where", f"id = {wanted}") == [wanted]
+    assert ids(empty, "index", "wheat", "--mode", "text", "--where", "id = -1") == []
+    told = empty.fast("search", "index", "wheat")
+    assert (told.code, told.err) == (
+        2,
+        "error: nothing that 'index' reads was made by vector.embed\nhelp: search it by its words: --mode text\n",
+    )
