@@ -49,6 +49,8 @@ class LanceIndex:
         """See `Target`."""
         if difference.exchanges_most:  # 35,000 rows take four times as long as the whole table
             raise AnewError("most of its rows change")
+        if not difference.whole and not self._is_made:
+            raise AnewError("it had no rows")
         if difference.whole:
             self.drop()
             self._make(difference.rows)
@@ -63,17 +65,26 @@ class LanceIndex:
 
     def nearest(self, vector: Any, k: int, where: str | None) -> list[tuple[float, dict[str, Any]]]:
         """Return the cosine and the row of those whose vectors are nearest to one, the nearest first."""
+        if not self._is_made:
+            return []
         asked = self._open().search(vector, vector_column_name=self._vector).distance_type("cosine").limit(k)
         asked = asked.where(where, prefilter=True) if where else asked
         return [(1.0 - row.pop("_distance"), self._shown(row)) for row in asked.to_list()]
 
     def matching(self, question: str, k: int, where: str | None) -> list[tuple[float, dict[str, Any]]]:
         """Return the score (BM25, more is better) and the row of those whose text has words of a question, the best first."""
+        if not self._is_made:
+            return []
         asked = self._open().search(question, query_type="fts", fts_columns=self._text).limit(k)
         asked = asked.where(where, prefilter=True) if where else asked
         return [(row.pop("_score"), self._shown(row)) for row in asked.to_list()]
 
     # --- inside
+
+    @property
+    def _is_made(self) -> bool:
+        """Whether there is a table: the first row makes it."""
+        return (self.folder / f"{TABLE}.lance").is_dir()
 
     def _connection(self) -> Any:
         os.environ.setdefault("LANCEDB_LOG", "error")  # read when it is imported
