@@ -16,7 +16,7 @@ from mmetl.utils.text import quote
 
 EMBED = "vector.embed"
 INDEX = "vector.index"
-SCORE = "score"
+OWN = "__mmetl_own"  # what a query adds to a row: the columns of tasks are called otherwise
 RANK_WEIGHT = 60  # of reciprocal rank fusion, as in its paper
 CANDIDATES = 50  # of each list that is fused, at least
 FILTERED = (
@@ -159,24 +159,27 @@ class _Searcher:
         shown = ", ".join(quote(n) for n in names if n != column)
         key = "".join(f", {quote(c)}" for c in self.key)
         sql = (
-            f"select {shown}, {score} as {quote(SCORE)} from {self._table} {condition}"
-            f" order by {quote(SCORE)} desc{key} limit {int(k)}"
+            f"select {shown}, {score} as {quote(OWN)} from {self._table} {condition}"
+            f" order by {quote(OWN)} desc{key} limit {int(k)}"
         )
-        return [Hit(row.pop(SCORE), row) for row in self._query(sql)]
+        return [Hit(row.pop(OWN), row) for row in self._query(sql)]
 
     def _rows_of(self, found: Sequence[tuple[float, Sequence[Any]]], vector: str) -> list[Hit]:
         """Return the rows of keys, those for which the condition is true, in the order of the keys."""
         if not found:
             return []
-        texts = [f"{quote(c)}::varchar" for c in self.key]
-        wanted = ", ".join(f"({', '.join(_literal(v) for v in key)})" for _, key in found)
-        shown = ", ".join(quote(c.name) for c in self._manifest.columns if c.name != vector)
-        condition = f" and (\n{self._where}\n)" if self._where else ""
-        named = f"[{', '.join(texts)}]"
-        sql = f"select {shown}, {named} as {quote(SCORE)} from {self._table} where ({', '.join(texts)}) in ({wanted}){condition}"
-        rows = {tuple(row.pop(SCORE)): row for row in self._query(sql)}
-        pairs = [(score, rows.get(tuple(key))) for score, key in found]
-        return [Hit(score, row) for score, row in pairs if row is not None]
+        shown = ", ".join(f"t.{quote(c.name)}" for c in self._manifest.columns if c.name != vector)
+        condition = f" where (\n{self._where}\n)" if self._where else ""
+        wanted = ", ".join(f"({n}, {', '.join(map(_literal, key))})" for n, (_, key) in enumerate(found))
+        names = [f"__mmetl_{n}" for n in range(len(self.key))]
+        # The texts of an index are Arrow's: those of DuckDB are others, of times for instance.
+        same = [f"t.{quote(c)} = cast_to_type(v.{n}, t.{quote(c)})" for c, n in zip(self.key, names, strict=True)]
+        sql = (
+            f"select {shown}, v.{quote(OWN)} from (select * from {self._table}{condition}) t"
+            f" join (values {wanted}) v({quote(OWN)}, {', '.join(names)}) on {' and '.join(same)}"
+        )
+        rows = {row.pop(OWN): row for row in self._query(sql)}
+        return [Hit(score, rows[n]) for n, (score, _) in enumerate(found) if n in rows]
 
     @property
     def _table(self) -> str:

@@ -99,3 +99,18 @@ def test_words_need_no_model_and_a_condition_takes_none_away(empty):
         2,
         "error: nothing that 'index' reads was made by vector.embed\nhelp: search it by its words: --mode text\n",
     )
+
+
+def test_keys_of_any_type_are_found(empty):
+    """Their texts in an index are not those that DuckDB would write: `Z` and `+00`. A column may be called score."""
+    empty.tasks(
+        "  made: {transform: tabular.sql, key: [day, at, hour, price, good, name], params: {sql: \"select date '2024-01-02' as day,"
+        " timestamptz '2024-01-02 10:00:00.5+00' as at, time '10:30' as hour, i::decimal(9,2) as price, true as good,"
+        " 'it''s ' || i as name, 'wheat' || i as text, [1, i]::float[2] as v, i as score from range(3) t(i)\"}}\n"
+        "  index: {transform: vector.index, inputs: [made], params: {path: out/, vector: v, text: text}}\n"
+    )
+    assert set(empty.run().values()) == {"ran"}
+    done = empty.fast("search", "index", "wheat2", "--mode", "text", "--json")
+    assert done.code == 0, done.err
+    hits = done.json()["hits"]
+    assert [(h["row"]["name"], h["row"]["score"]) for h in hits] == [("it's 2", 2)]
