@@ -21,6 +21,10 @@ RUNS = 64
 """In a table of more runs of equal labels the rows are sorted first: slices without end would cost more than that."""
 
 
+GATHERED_ROWS = 16_384
+"""Rows that are cut at once, where tables are smaller: the difference of a graph comes as a few rows of each part."""
+
+
 class Group(NamedTuple):
     """Nodes of one label, or edges of one type between nodes of two labels.
 
@@ -50,11 +54,23 @@ def grouped(tables: Iterable[pa.Table]) -> dict[Group, pa.Table]:
         TaskError: for rows that are neither nodes nor edges, labels that are no words, edges without ends.
     """
     found: dict[Group, list[pa.Table]] = {}
-    for table in tables:
+    for table in _gathered(tables):
         for group, rows in _cut(table):
             found.setdefault(group, []).append(_own_rows(group, rows))
     joined = {group: pa.concat_tables(found[group]) for group in found}
     return dict(sorted(joined.items(), key=lambda item: (item[0].is_edge, item[0])))
+
+
+def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield tables joined until they are of some size."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(t.num_rows for t in held) >= GATHERED_ROWS:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)
 
 
 def _cut(table: pa.Table) -> Iterator[tuple[Group, pa.Table]]:
