@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from transform_bench import Content
 
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.read import READ
@@ -17,7 +18,7 @@ ENDS = "error: the rows cannot be told apart\nhelp: let all lines end alike, wit
 NUL = "error: the header of 'x.csv' has a NUL byte\nhelp: mend the file, or set `encoding`"
 
 # title: content, params, the rows or the whole error
-CORPUS: dict[str, tuple[bytes, dict[str, Any], list[list[Any]] | str]] = {
+CORPUS: dict[str, tuple[Content, dict[str, Any], list[list[Any]] | str]] = {
     "empty": (b"", {}, EMPTY),
     "only a byte order mark": (b"\xef\xbb\xbf", {}, EMPTY),
     "only blank lines": (b"\n\n", {}, EMPTY),
@@ -118,32 +119,32 @@ CORPUS: dict[str, tuple[bytes, dict[str, Any], list[list[Any]] | str]] = {
         [["1"] * 1000],
     ),
     "a line of 100 MB": (
-        b"a,b\n1,2\n3," + b"x" * 100_000_000 + b"\n4,5\n",
+        lambda: b"a,b\n1,2\n3," + b"x" * 100_000_000 + b"\n4,5\n",
         {},
         f"x.csv:3:1: error: {LONG}\n   3 | 3,{'x' * 198}\n     | ^\n{MEND_LONG}",
     ),
     "a header of 100 MB": (
-        b"x" * 100_000_000,
+        lambda: b"x" * 100_000_000,
         {},
         f"x.csv:1:1: error: {LONG}\n   1 | {'x' * 200}\n     | ^\n{MEND_LONG}",
     ),
     "a long line among lines with quotes": (
-        b'a,b\n"1",2\n3,"' + b"x" * 20_000_000 + b'"\n',
+        lambda: b'a,b\n"1",2\n3,"' + b"x" * 20_000_000 + b'"\n',
         {},
         f'x.csv:3:1: error: {LONG}\n   3 | 3,"{"x" * 197}\n     | ^\n{MEND_LONG}',
     ),
     "a very long row of short lines": (
-        b'a,b\n1,2\n3,"' + b"xyz\n" * 12_000_000 + b'"\n',
+        lambda: b'a,b\n1,2\n3,"' + b"xyz\n" * 12_000_000 + b'"\n',
         {},
         f'x.csv:3:1: error: {LONG}\n   3 | 3,"xyz\n     | ^\n{MEND_LONG}',
     ),
     "a long row of short lines": (
-        b'a,b\n1,2\n3,"' + b"xyz\n" * 5_000_000 + b'"\n',
+        lambda: b'a,b\n1,2\n3,"' + b"xyz\n" * 5_000_000 + b'"\n',
         {},
         f'x.csv:3:1: error: {LONG}\n   3 | 3,"xyz\n     | ^\n{MEND_LONG}',
     ),
     "a row too long by its bytes": (
-        b"a,b\n1,2\n3," + "é".encode() * 9_000_000 + b"\n",
+        lambda: b"a,b\n1,2\n3," + "é".encode() * 9_000_000 + b"\n",
         {},
         f"x.csv:3:1: error: {LONG}\n   3 | 3,{'é' * 198}\n     | ^\n{MEND_LONG}",
     ),

@@ -16,6 +16,8 @@ from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Base, Declaration, Job, Made, Scope, Table
 from mmetl.transforms.tabular.python import PYTHON
 
+Content = str | bytes | Callable[[], bytes]
+
 
 class Bench:
     """Runs transforms in a project folder."""
@@ -29,7 +31,10 @@ class Bench:
         self.log = io.StringIO()
         self.watermark: Any = None
 
-    def file(self, path: str, content: str | bytes) -> Path:
+    def file(self, path: str, content: Content) -> Path:
+        """Write a file. A function makes its content: what is large should not be there before it is needed."""
+        if not isinstance(content, (str, bytes)):
+            content = content()
         full = self.root / path
         full.parent.mkdir(parents=True, exist_ok=True)
         full.write_bytes(content if isinstance(content, bytes) else content.encode())

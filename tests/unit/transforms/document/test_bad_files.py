@@ -6,6 +6,7 @@ The run ends well, each bad file is set aside with a reason, and nothing else is
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import io
 import json
@@ -83,60 +84,70 @@ BOMB = "it looks like a zip bomb"
 PASSWORD = "it needs a password"
 BINARY = "it is neither text nor of a known format"
 ARCHIVE = "it is an archive"
-BAD = {
-    # truncated
-    "cut.pdf": (formats.pdf("One.")[:60], CUT_PDF),
-    "cut.docx": (formats.docx()[:-40], CUT),
-    "cut.pptx": (formats.pptx()[: len(formats.pptx()) // 2], CUT),
-    "cut.xlsx": (formats.xlsx()[: len(formats.xlsx()) * 2 // 3], CUT),
-    "cut.epub": (formats.epub()[:-100], ARCHIVE),  # what is left does not say that it is a book
-    "cut.png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "the image is damaged or cut off"),
-    # damaged
-    "damaged.xlsx": (damaged(formats.xlsx(), b"xl/worksheets/sheet1.xml"), "damaged"),
-    "noise.pdf": (b"%PDF-1.7\n" + NOISE, CUT_PDF),
-    # encrypted
-    "locked.docx": (flagged(formats.docx()), PASSWORD),
-    "locked.epub": (flagged(formats.epub()), PASSWORD),
-    "locked.pdf": (locked_pdf(), PASSWORD),
-    "locked.xlsx": (locked_office(), PASSWORD),
-    # with the extension of another format
-    "noise.md": (NOISE, BINARY),
-    "noise.html": (NOISE, BINARY),
-    "film.txt": (b"\x1aE\xdf\xa3" + NOISE, "files of the type video/x-matroska are not read"),
-    "zipped.md": (formats.zipped({"a.md": "# A"}), ARCHIVE),
-    # nested deeply
-    "deep.html": (b"<html><body>" + b"<div>" * 100_000 + b"deep" + b"</div>" * 100_000, "more than 20000 deep"),
-    "deep_table.html": (b"<html><body>" + b"<table><tr><td>" * 40_000 + b"deep", "more than 20000 deep"),
-    # bombs
-    "bomb.docx": (formats.zipped({"word/document.xml": b"\0" * 300_000_000}), BOMB),
-    "bomb.epub": (formats.zipped({"mimetype": "application/epub+zip", "a.xhtml": b" " * 300_000_000}), BOMB),
-    "laughs.docx": (laughs(), ""),
-    # archives, and archives in archives
-    "nested.zip": (formats.zipped({"inner.zip": formats.zipped({"a.txt": "a"})}), f"{ARCHIVE} (application/zip)"),
-    "nested.tar": (tar({"inner.zip": formats.zipped({"a.txt": "a"})}), f"{ARCHIVE} (application/x-tar)"),
-    "nested.tar.gz": (gzip.compress(tar({"a.tar": tar({"a": b"a"})})), f"{ARCHIVE} (application/gzip)"),
-    "bomb.txt.bz2": (bz2.compress(b"\0" * 50_000_000), f"{ARCHIVE} (application/x-bzip2)"),
-    "bomb.txt.xz": (lzma.compress(b"\0" * 50_000_000), f"{ARCHIVE} (application/x-xz)"),
-    # nothing in it
-    "empty.md": (b"", "it is empty"),
-    "empty.pdf": (b"", "it is empty"),
-    "scanned.pdf": (formats.pdf(""), "none of its pages has text; scanned pages need OCR"),
-    "blank.html": (b"<html><body> <script>x</script> </body></html>", "it has no text"),
-    "empty.docx": (formats.zipped({"word/document.xml": ""}), ""),
-}
-GOOD = {
-    "good.md": (b"# Good\n\nwords\n", "# Good\n\nwords\n"),
-    "good.html": (b"<html><body><p>words</p></body></html>", "words"),
-    "nested.html": (b"<html><body>" + b"<div>" * 10_000 + b"deep" + b"</div>" * 10_000 + b"</body></html>", "deep"),
-    "nested_table.html": (b"<html><body>" + b"<table><tr><td>" * 2_000 + b"deep" + b"</table>" * 2_000, "| deep |\n| --- |"),
-    "deep.json": (b"[" * 100_000 + b"]" * 100_000, "[" * 100_000 + "]" * 100_000),
-    "latin.txt": (b"na\xefve caf\xe9\n", "naïve café\n"),
-    "bytes.md": (b"# Some words\n\n" + "ü".encode() * 50_000 + b"\xff\xfe and more\n", "# Some words\n\n" + "ü" * 50_000 + "\ufffd\ufffd and more\n"),
-    "utf16.txt": ("wörter\n".encode("utf-16"), "wörter\n"),
-    "paper.docx": (formats.pdf("Page one."), "Page one."),
-    "report.pdf": (formats.HTML.encode(), None),
-    "long.txt": (b"x" * 5_000_000, "x" * 5_000_000),
-}  # fmt: skip
+
+
+@functools.cache
+def bad():
+    """Return name -> bytes, and what is told of it. Made when it is needed: to make the bombs takes seconds."""
+    return {
+        # truncated
+        "cut.pdf": (formats.pdf("One.")[:60], CUT_PDF),
+        "cut.docx": (formats.docx()[:-40], CUT),
+        "cut.pptx": (formats.pptx()[: len(formats.pptx()) // 2], CUT),
+        "cut.xlsx": (formats.xlsx()[: len(formats.xlsx()) * 2 // 3], CUT),
+        "cut.epub": (formats.epub()[:-100], ARCHIVE),  # what is left does not say that it is a book
+        "cut.png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "the image is damaged or cut off"),
+        # damaged
+        "damaged.xlsx": (damaged(formats.xlsx(), b"xl/worksheets/sheet1.xml"), "damaged"),
+        "noise.pdf": (b"%PDF-1.7\n" + NOISE, CUT_PDF),
+        # encrypted
+        "locked.docx": (flagged(formats.docx()), PASSWORD),
+        "locked.epub": (flagged(formats.epub()), PASSWORD),
+        "locked.pdf": (locked_pdf(), PASSWORD),
+        "locked.xlsx": (locked_office(), PASSWORD),
+        # with the extension of another format
+        "noise.md": (NOISE, BINARY),
+        "noise.html": (NOISE, BINARY),
+        "film.txt": (b"\x1aE\xdf\xa3" + NOISE, "files of the type video/x-matroska are not read"),
+        "zipped.md": (formats.zipped({"a.md": "# A"}), ARCHIVE),
+        # nested deeply
+        "deep.html": (b"<html><body>" + b"<div>" * 100_000 + b"deep" + b"</div>" * 100_000, "more than 20000 deep"),
+        "deep_table.html": (b"<html><body>" + b"<table><tr><td>" * 40_000 + b"deep", "more than 20000 deep"),
+        # bombs
+        "bomb.docx": (formats.zipped({"word/document.xml": b"\0" * 300_000_000}), BOMB),
+        "bomb.epub": (formats.zipped({"mimetype": "application/epub+zip", "a.xhtml": b" " * 300_000_000}), BOMB),
+        "laughs.docx": (laughs(), ""),
+        # archives, and archives in archives
+        "nested.zip": (formats.zipped({"inner.zip": formats.zipped({"a.txt": "a"})}), f"{ARCHIVE} (application/zip)"),
+        "nested.tar": (tar({"inner.zip": formats.zipped({"a.txt": "a"})}), f"{ARCHIVE} (application/x-tar)"),
+        "nested.tar.gz": (gzip.compress(tar({"a.tar": tar({"a": b"a"})})), f"{ARCHIVE} (application/gzip)"),
+        "bomb.txt.bz2": (bz2.compress(b"\0" * 50_000_000), f"{ARCHIVE} (application/x-bzip2)"),
+        "bomb.txt.xz": (lzma.compress(b"\0" * 50_000_000), f"{ARCHIVE} (application/x-xz)"),
+        # nothing in it
+        "empty.md": (b"", "it is empty"),
+        "empty.pdf": (b"", "it is empty"),
+        "scanned.pdf": (formats.pdf(""), "none of its pages has text; scanned pages need OCR"),
+        "blank.html": (b"<html><body> <script>x</script> </body></html>", "it has no text"),
+        "empty.docx": (formats.zipped({"word/document.xml": ""}), ""),
+    }
+
+
+@functools.cache
+def good():
+    """Return name -> bytes, and the text; None: any."""
+    return {
+        "good.md": (b"# Good\n\nwords\n", "# Good\n\nwords\n"),
+        "good.html": (b"<html><body><p>words</p></body></html>", "words"),
+        "nested.html": (b"<html><body>" + b"<div>" * 10_000 + b"deep" + b"</div>" * 10_000 + b"</body></html>", "deep"),
+        "nested_table.html": (b"<html><body>" + b"<table><tr><td>" * 2_000 + b"deep" + b"</table>" * 2_000, "| deep |\n| --- |"),
+        "deep.json": (b"[" * 100_000 + b"]" * 100_000, "[" * 100_000 + "]" * 100_000),
+        "latin.txt": (b"na\xefve caf\xe9\n", "naïve café\n"),
+        "bytes.md": (b"# Some words\n\n" + "ü".encode() * 50_000 + b"\xff\xfe and more\n", "# Some words\n\n" + "ü" * 50_000 + "\ufffd\ufffd and more\n"),
+        "utf16.txt": ("wörter\n".encode("utf-16"), "wörter\n"),
+        "paper.docx": (formats.pdf("Page one."), "Page one."),
+        "report.pdf": (formats.HTML.encode(), None),
+        "long.txt": (b"x" * 5_000_000, "x" * 5_000_000),
+    }  # fmt: skip
 
 
 MEASURED = """\
@@ -163,7 +174,7 @@ def corpus(empty):
     empty.tasks(PIPELINE)
     folder = empty.root / "docs"
     folder.mkdir()
-    for name, (content, _) in (BAD | GOOD).items():
+    for name, (content, _) in (bad() | good()).items():
         (folder / name).write_bytes(content)
     with (folder / "line.txt").open("wb") as file:
         for _ in range(LINE_BYTES // 1_000_000):
@@ -177,11 +188,11 @@ def test_a_corpus_of_bad_files(corpus):
     done = corpus.command("python", "measured.py", timeout_s=600)
     assert done.code == 0, done.err
     told = {r["path"].removeprefix("docs/"): r["_error"] for r in lines(corpus, "quarantine", "show", "texts")}
-    wanted = {name: why for name, (_, why) in BAD.items()} | {"line.txt": "it is larger than 50 MB"}
+    wanted = {name: why for name, (_, why) in bad().items()} | {"line.txt": "it is larger than 50 MB"}
     assert {name: told.get(name) for name, why in wanted.items() if not told.get(name) or why not in told[name]} == {}
     assert set(told) == set(wanted)
     texts = {r["path"].removeprefix("docs/"): r["text"] for r in lines(corpus, "show", "texts", "--limit", "0")}
-    assert set(texts) == set(GOOD)
-    assert {n: texts[n][:99] for n, (_, text) in GOOD.items() if text is not None and texts[n] != text} == {}
+    assert set(texts) == set(good())
+    assert {n: texts[n][:99] for n, (_, text) in good().items() if text is not None and texts[n] != text} == {}
     assert int(done.out.rpartition("peak ")[2]) < PEAK_BYTES
     assert corpus.mmetl("run").out.startswith("p: 0 ran, 3 fresh")
