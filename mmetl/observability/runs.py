@@ -62,7 +62,7 @@ def begin_run(
 ) -> None:
     """Write a run that starts now, and mark those as crashed that ended without a word. For the holder of the lock."""
     db.execute("update runs set status = 'crashed' where status = 'running' and id <> ?", (run_id,))
-    _insert(db, run_id, pipeline, "running", None, selected, arguments)
+    _insert(db, run_id, pipeline, "running", selected, arguments)
 
 
 def left_running(store: Store) -> list[str]:
@@ -74,7 +74,7 @@ def record_noop(
     db: sqlite3.Connection, run_id: str, pipeline: str, selected: Sequence[str], arguments: Mapping[str, Any]
 ) -> None:
     """Write a run that found everything fresh."""
-    _insert(db, run_id, pipeline, "succeeded", now_ms(), selected, arguments)
+    _insert(db, run_id, pipeline, "succeeded", selected, arguments)
 
 
 def _insert(
@@ -82,7 +82,6 @@ def _insert(
     run_id: str,
     pipeline: str,
     status: str,
-    ended: int | None,
     selected: Sequence[str],
     arguments: Mapping[str, Any],
 ) -> None:
@@ -90,6 +89,7 @@ def _insert(
     key = fingerprint_json("tasks/1", names)
     db.execute("insert or ignore into task_lists values (?, ?)", (key, names))
     now = now_ms()
+    ended = None if status == "running" else now
     db.execute(
         "insert or replace into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (run_id, pipeline, status, os.getpid(), now, now, ended, json.dumps(dict(arguments)), key),
