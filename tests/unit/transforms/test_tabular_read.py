@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from transform_bench import Content
 
 from mmetl.errors import ParamError, TaskError
 from mmetl.transforms.tabular.read import READ
@@ -111,7 +112,7 @@ def test_a_key_sorts_and_cuts(bench: Any) -> None:
     assert sorted(p.bucket for p in made.manifest.parts) == list(range(32))
 
 
-ERRORS: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
+ERRORS: dict[str, tuple[dict[str, Content], dict[str, Any], str]] = {
     "missing": (
         {},
         {"path": "x.csv"},
@@ -236,7 +237,7 @@ ERRORS: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
         'error: malformed JSON in file "x.ndjson", at byte 7 in line 3: unexpected end of data',
     ),
     "a long line of json": (
-        {"x.ndjson": '{"a":1}\n{"a":"' + "x" * 40_000_000 + '"}\n'},
+        {"x.ndjson": lambda: '{"a":1}\n{"a":"' + "x" * 40_000_000 + '"}\n'},
         {"path": "x.ndjson"},
         (
             f'x.ndjson:2:1: error: this object is longer than 32 MB\n   2 | {{"a":"{"x" * 194}\n     | ^\n'

@@ -16,7 +16,7 @@ from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Base, Declaration, Job, Made, Scope, Table
 from mmetl.transforms.tabular.python import PYTHON
 
-Content = str | bytes | Callable[[], bytes]
+Content = str | bytes | Callable[[], str | bytes]
 
 
 class Bench:
