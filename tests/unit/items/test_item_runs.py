@@ -315,7 +315,12 @@ def test_a_check_sets_rows_aside_beside_items_that_failed(texts):
 
 
 def test_retry_computes_failed_items_again_and_no_others(texts):
-    """What made them fail may be outside: a service, a file that was locked."""
+    """What made them fail may be outside: a service, a file that was locked. What reads them follows."""
+    texts.write(
+        "pipeline.yaml",
+        texts.read("pipeline.yaml")
+        + "  many: {transform: tabular.sql, params: {sql: select count(*) as n from loud}}\n",
+    )
     texts.edit("own.py", "if any(", "if not os.path.exists('mended') and any(")
     texts.edit(
         "pipeline.yaml", "own.shout, inputs: [texts]", "own.shout, inputs: [texts], params: {on_error: quarantine}"
@@ -326,13 +331,14 @@ def test_retry_computes_failed_items_again_and_no_others(texts):
     assert texts.go()["loud"]["outcome"] == "fresh"
     texts.computed()
     again = {t["task"]: t for t in texts.fast("retry", "--json").json()["tasks"]}
-    assert set(again) == {"loud"}
+    assert {task: told["outcome"] for task, told in again.items()} == {"loud": "ran", "many": "fresh"}
     assert again["loud"]["reasons"] == ["items that failed are tried again"]
     assert again["loud"]["items"] == {"unchanged": 200, "computed": 1, "failed": 1}
     texts.write("mended", "")
     texts.computed()
     again = {t["task"]: t for t in texts.fast("retry", "--json").json()["tasks"]}
     assert again["loud"]["items"] == {"unchanged": 200, "computed": 1}
+    assert (again["many"]["outcome"], texts.table("many")) == ("ran", [{"n": 200}])
     assert texts.computed() == ["a bad one"]
     assert len(texts.table("loud")) == 200
     assert texts.go()["loud"]["outcome"] == "fresh"
