@@ -100,7 +100,7 @@ def guest() -> Iterator[Literal[True]]:
     """Leave the process of somebody else as it was: what a run sets for a process of its own is taken back."""
     path, threshold = list(sys.path), gc.get_threshold()
     mine = threading.current_thread() is threading.main_thread()
-    on_term = signal.getsignal(signal.SIGTERM)
+    handlers = [(sig, signal.getsignal(sig)) for sig in (signal.SIGINT, signal.SIGTERM)]
     try:
         yield True
     finally:
@@ -108,4 +108,5 @@ def guest() -> Iterator[Literal[True]]:
         gc.unfreeze()
         gc.set_threshold(*threshold)
         if mine:
-            signal.signal(signal.SIGTERM, on_term)
+            for sig, handler in handlers:
+                signal.signal(sig, handler)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from doit.task import Task
 
 from mmetl.cache.fingerprints import MISSING
 from mmetl.contracts.plan import Plan, TaskNode
-from mmetl.core.deadline import on_term
+from mmetl.core.deadline import WakefulQueue
 from mmetl.core.decide import FRESH, Decision, observe
 from mmetl.core.keep import clean_task, forget_task, locked
 from mmetl.core.options import RunOptions
@@ -343,7 +342,8 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Sequence[str]) -> None:
         """Note the selected tasks, with what they need. SIGTERM ends a run as Ctrl-C does, or its commands would go on."""
         super().initialize(tasks, selected_tasks)
-        signal.signal(signal.SIGTERM, on_term)
+        if _current:
+            _current[-1].executor.interrupts.listen()
         wanted, todo = set(), list(selected_tasks)
         while todo:
             name = todo.pop()
@@ -443,6 +443,7 @@ class PooledRunner(MThreadRunner):  # type: ignore[misc]
 
     pools: Pools
     held: list[Any]
+    Queue = staticmethod(WakefulQueue)
 
     def get_next_job(self, completed: Any) -> Any:
         """Return the next task for a free thread; None when nothing is left for it, or a word that it has to wait."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from mmetl.errors import TaskTimeoutError
+
+NOTICE_S = 0.5  # longest time until a thread that waits notices a signal
 
 
 class _Expired(BaseException):
@@ -77,9 +81,45 @@ def deaf() -> Iterator[None]:
             signal.signal(sig, handler)
 
 
-def on_term(_signal: int, _frame: FrameType | None) -> None:
-    """End a run like Ctrl-C: a handler for SIGTERM."""
-    raise KeyboardInterrupt
+class Interrupts:
+    """What asks a run to stop: Ctrl-C, and SIGTERM likewise.
+
+    A library may make another exception of the KeyboardInterrupt (DuckDB does), or lose it: so it is noted.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    def listen(self) -> None:
+        """Take the signals from now on; for the main thread. One that the process was told to ignore stays ignored."""
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(sig) != signal.SIG_IGN:
+                signal.signal(sig, self._note)
+
+    @property
+    def here(self) -> bool:
+        """Whether this thread is the one to end the run, since it was asked to."""
+        return self.seen and threading.current_thread() is threading.main_thread()
+
+    def _note(self, _signal: int, _frame: FrameType | None) -> None:
+        self.seen = True
+        raise KeyboardInterrupt
+
+
+class WakefulQueue(queue.Queue[Any]):
+    """A queue whose reader looks up now and then.
+
+    A signal that comes just before Python's main thread begins to wait is noticed only when it does something again.
+    """
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Return the next item, as soon as there is one."""
+        while True:
+            try:
+                return super().get(block, NOTICE_S if timeout is None else timeout)
+            except queue.Empty:
+                if timeout is not None or not block:
+                    raise
 
 
 def interrupt(thread: int) -> None:

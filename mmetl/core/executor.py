@@ -26,7 +26,7 @@ from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
 from mmetl.core.checking import Published, check_made
-from mmetl.core.deadline import Cancellation, deadline, deaf, interrupt
+from mmetl.core.deadline import Cancellation, Interrupts, deadline, deaf, interrupt
 from mmetl.core.decide import Facts, Lists, Record, seen_anew
 from mmetl.core.done import Done
 from mmetl.core.families import view_manifest
@@ -88,6 +88,7 @@ class Executor:
         self.running: dict[str, Cancellation] = {}
         self.progress: Callable[[str, int, int, Mapping[str, float]], None] = lambda _task, _done, _todo, _counts: None
         self.cancelled = False
+        self.interrupts = Interrupts()
         self._at_work: dict[str, int] = {}  # task -> the thread that it is in
         self._waiting: dict[tuple[str, str], str] = {}  # invalidated tasks that have not begun -> their state before
         self._committer: Committer | None = None
@@ -201,8 +202,10 @@ class Executor:
             done = self._checked(plan, node, facts, self._restore_or_compute(plan, node, facts, reasons, log), log)
         except KeyboardInterrupt:
             raise
-        except BaseException as e:  # noqa: BLE001  user code may raise anything; the run goes on and tells
-            if self.cancelled:
+        except BaseException as e:  # user code may raise anything; the run goes on and tells
+            if self.interrupts.here:
+                raise KeyboardInterrupt from e
+            if self.cancelled or self.interrupts.seen:
                 return TaskRun(node.name, "skipped", why)  # it did not fail: it was stopped, and stays invalidated
             told = tell(in_yaml(self.project, plan, node.name, self.options.variables, e), log)
             if isinstance(e, LimitError):
@@ -223,6 +226,8 @@ class Executor:
             self._at_work.pop(node.name, None)
         facts.attempted.add(node.name)
         self.outcomes[plan.pipeline, node.name] = result
+        if self.interrupts.here:
+            raise KeyboardInterrupt
         return result
 
     def explain(self, reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
@@ -399,7 +404,7 @@ class Executor:
             except KeyboardInterrupt:
                 raise
             except BaseException as e:
-                if n == detail.retries or self.cancelled or isinstance(e, LimitError):
+                if n == detail.retries or self.cancelled or self.interrupts.seen or isinstance(e, LimitError):
                     self._clear(transform, node)  # half-written, and nobody else's
                     raise
                 job.log.write(f"attempt {n + 1} failed: {sentence(e)}\n")

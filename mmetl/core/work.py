@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -11,7 +10,6 @@ from typing import NamedTuple
 from mmetl.cache.plans import definition_of
 from mmetl.contracts.plan import Plan
 from mmetl.core.build import run_tasks
-from mmetl.core.deadline import on_term
 from mmetl.core.decide import Decision, Facts
 from mmetl.core.executor import Executor
 from mmetl.core.leftovers import remove_leftovers
@@ -85,7 +83,7 @@ def _run(session: Session, work: Work, progress: Progress) -> Status:
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     gc.enable()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_term)
+        executor.interrupts.listen()
     try:
         with routed_output():
             run_tasks(session, work.plan, stale, work.options, progress)

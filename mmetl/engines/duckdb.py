@@ -173,6 +173,7 @@ def session(
             connection.execute("set lock_configuration=true")
         yield opened
     finally:
+        connection.interrupt()  # after Ctrl-C a query may be under way, and closing would wait until it has ended
         connection.close()
 
 

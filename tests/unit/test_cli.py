@@ -478,3 +478,49 @@ def test_rows_are_json(empty: Project) -> None:
     expected = '{"n": null, "l": [1.5, null], "s": {"x": null}, "b": "/wA=", "d": "1.10"}\n'
     assert empty.fast("show", "a", "--json").out == expected
     assert empty.fast("query", "from a", "--json").out == expected
+
+
+def test_interrupted_query(empty: Project) -> None:
+    """DuckDB does not wait until the query has ended."""
+    empty.tasks(
+        "  a:\n    transform: tabular.sql\n"
+        "    params: {sql: 'select max(hash(x.range + y.range)) as n from range(10000000) x, range(10000000) y'}\n"
+    )
+    child = empty.start("run")
+    wait_for(lambda: (told := empty.fast("status", "--json")).code == 0 and told.json()["tasks"][0]["error"])
+    time.sleep(0.5)  # until it is in the query itself
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, "failed" in err) == (130, False), err
+    assert empty.fast("status", "--json").outcomes() == {"a": "skipped"}
+
+
+DEAF = """\
+import pathlib, time
+
+def slow(instead):
+    try:
+        pathlib.Path("started").touch()
+        time.sleep(60)
+    except KeyboardInterrupt:
+        if instead:
+            raise RuntimeError(instead) from None
+"""
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("instead", "outcome"), [("Query interrupted", "skipped"), ("", "ran")])
+def test_interrupt_that_a_library_keeps(empty: Project, sig: signal.Signals, instead: str, outcome: str) -> None:
+    """DuckDB makes an error of its own of it: that is no failure, is not tried again, and nothing else begins."""
+    empty.write("deaf.py", DEAF)
+    empty.tasks(
+        f"  a: {{transform: python.run, retries: 3, params: {{function: 'deaf:slow', args: {{instead: '{instead}'}}}}}}\n"
+        "  b: {transform: shell.run, params: {command: 'true'}}\n"
+    )
+    child = empty.start("run", "--keep-going")
+    wait_for((empty.root / "started").exists)
+    child.send_signal(sig)
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, "failed" in err) == (130, False), err
+    told = empty.fast("status", "--json")
+    assert (told.json()["status"], told.outcomes()) == ("cancelled", {"a": outcome, "b": "skipped"})
