@@ -106,6 +106,14 @@ def test_command_pipeline_needs_no_tabular_library(project: Project) -> None:
     assert imported(project, "run") & {"duckdb", "pyarrow", "sqlglot", "rich"} == set()
 
 
+def test_numpy_starts_no_threads(empty: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a transform requires it: a BLAS would start one for each core."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    required = "import os; from mmetl.engines.packages import require; require('tabular', 'numpy', 'pyarrow')"
+    done = empty.command("python", "-c", f"{required}; print(len(os.listdir('/proc/self/task')))")
+    assert done.out == "1\n"
+
+
 @pytest.mark.parametrize(("statement", "light"), [("import mmetl", True), ("from mmetl import Project", False)])
 def test_importing_the_package_is_light(project: Project, statement: str, light: bool) -> None:
     """`import mmetl` costs nothing; `Project` is imported when it is named, and still without engines."""
