@@ -118,7 +118,7 @@ def _unlike(before: Table, after: Table, columns: Sequence[str]) -> tuple[list[_
     packed = _packed(*sides[1]) - {key[-1]} if alike else frozenset()
     for buckets in _gathered(sides):
         old, new = ([(n, read_part(t, n, wanted, packed)) for b in buckets for n in own.get(b, ())] for t, own in sides)
-        masks = differing([rows for _, rows in old], [rows for _, rows in new], key[-1]) if alike else (None, None)
+        masks = differing([rows for _, rows in old], [rows for _, rows in new], key) if alike else (None, None)
         for side, mask, into in zip((old, new), masks, found, strict=True):
             into.extend(_left(side, mask, key, columns))
     return found

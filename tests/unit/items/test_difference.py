@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -166,9 +167,9 @@ def test_few_buckets_are_compared_at_once_where_every_row_differs(
     """However large the tables are: three copies of what is compared are held."""
     held: list[int] = []
 
-    def watched(old: Sequence[pa.Table], new: Sequence[pa.Table], named: str) -> tuple[pa.Array, pa.Array]:
+    def watched(old: Sequence[pa.Table], new: Sequence[pa.Table], key: Sequence[str]) -> tuple[pa.Array, pa.Array]:
         held.append(sum(t.nbytes for t in (*old, *new)))
-        return differing(old, new, named)
+        return differing(old, new, key)
 
     monkeypatch.setattr(items_difference, "GATHERED_BYTES", 500_000)
     monkeypatch.setattr(items_difference, "differing", watched)
@@ -188,6 +189,29 @@ def test_floats_are_the_same_by_their_bits(tmp_path: Path) -> None:
     """Minus zero is not zero, and a NaN is itself; what cannot be compared is not the same."""
     before = pa.table({"k": ["a", "b", "c"], "f": [0.0, math.nan, 1.0]})
     after = pa.table({"k": ["a", "b", "d"], "f": [-0.0, math.nan, 1.0]})
-    assert [m.to_pylist() for m in differing([before], [after], "k")] == [[True, False, True], [True, False, True]]
+    assert [m.to_pylist() for m in differing([before], [after], ["k"])] == [[True, False, True], [True, False, True]]
     lists = pa.table({"k": ["a"], "l": [[{"x": 1}]]})
-    assert [m.to_pylist() for m in differing([lists], [lists], "k")] == [[True], [True]]
+    assert [m.to_pylist() for m in differing([lists], [lists], ["k"])] == [[True], [True]]
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_vectors_are_the_same_by_their_bits(kind: pa.DataType) -> None:
+    """Wherever they begin; those that are null are left to whoever is exact."""
+    vectors = pa.list_(pa.field("element", kind, nullable=False), 2)
+    other = np.array([[9, 9], [0.0, math.nan], [1, 2], [3, 4]], kind.to_pandas_dtype())
+    one = other * np.array([[1], [1], [1], [-1]], other.dtype)
+    sides = [pa.FixedSizeListArray.from_arrays(pa.array(side.ravel()), type=vectors) for side in (one, other)]
+    before, after = (pa.table({"k": [1, 2, 3, 4], "v": side}).slice(1) for side in sides)
+    assert [m.to_pylist() for m in differing([before], [after], ["k"])] == [[False, False, True]] * 2
+    holes = pa.table({"k": [1], "v": pa.array([None], vectors)})
+    assert [m.to_pylist() for m in differing([holes], [holes], ["k"])] == [[True], [True]]
+
+
+@pytest.mark.parametrize(
+    "key", [{"path": ["a", "a", "b", "b"], "no": [0, 1, 0, 1]}, {"at": [1.5, 1.5, 2.5, 2.5], "no": [0, 1, 0, 1]}]
+)
+def test_rows_are_found_by_their_whole_key(key: dict[str, list[Any]]) -> None:
+    """A number that counts within each document names no row by itself."""
+    before = pa.table(key | {"text": ["one", "two", "three", "four"]})
+    after = pa.table(key | {"text": ["one", "two", "three", "edited"]})
+    assert [m.to_pylist() for m in differing([before], [after], list(key))] == [[False, False, False, True]] * 2
