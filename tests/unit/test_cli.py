@@ -524,3 +524,16 @@ def test_interrupt_that_a_library_keeps(empty: Project, sig: signal.Signals, ins
     assert (child.returncode, "failed" in err) == (130, False), err
     told = empty.fast("status", "--json")
     assert (told.json()["status"], told.outcomes()) == ("cancelled", {"a": outcome, "b": "skipped"})
+
+
+def test_interrupted_while_it_starts(empty: Project) -> None:
+    """Nothing has happened yet: the process ends by the signal, without a traceback of imports."""
+    code = (
+        "import os, signal, sys\nfrom mmetl.__main__ import main\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'mmetl.cli.output': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\nsys.argv = ['mmetl', 'status']\nmain()\n"
+    )
+    done = empty.command("python", "-c", code)
+    assert (done.code, done.out, done.err) == (-signal.SIGINT, "", "")
