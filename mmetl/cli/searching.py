@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmetl.api.search import Hit, Mode, search
-from mmetl.cli.output import say, say_json
+from mmetl.cli.output import say, say_json, talk
 from mmetl.core.find import find_task
 from mmetl.core.project import Project
 from mmetl.errors import ExitCode
@@ -22,6 +22,8 @@ def run_search(task: str, question: str, k: int, where: str | None, mode: Mode, 
     if as_json:
         say_json({"task": f"{plan.pipeline}:{name}", "question": question, "hits": [_json(h) for h in hits]})
         return ExitCode.DONE
+    if not hits:
+        talk("nothing was found")
     key = project.artifact(plan, name)[0].key
     for number, hit in enumerate(hits, 1):
         named = "  ".join(str(hit.row[c]) for c in key)

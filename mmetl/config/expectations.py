@@ -55,7 +55,7 @@ def wanted(details: ErrorDetails, model: type[BaseModel], path: Path) -> str:
     """Return what an error at `path` of a model wanted, as the end of "expected ..."."""
     kind, context = details["type"], details.get("ctx", {})
     if kind in ("expected", "literal_error"):
-        return str(context["expected"])
+        return {"True": "true", "False": "false"}.get(context["expected"], str(context["expected"]))  # as YAML has it
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         return PATTERNS.get(pattern, f"text that matches {pattern}")

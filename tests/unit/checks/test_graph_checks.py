@@ -80,3 +80,8 @@ def test_a_table_that_is_no_graph(library: Project) -> None:
     done = library.fast("run")
     assert done.code == 1
     assert "check no_dangling_edges: the table is no graph" in done.err
+
+
+def test_a_check_without_params_is_true(library: Project) -> None:
+    library.tasks(READ.replace("books.csv}}", "books.csv}, expect: [{no_dangling_edges: {}}]}"))
+    assert "'no_dangling_edges' is a mapping, expected true\n" in library.fast("validate").err

@@ -94,6 +94,7 @@ def test_words_need_no_model_and_a_condition_takes_none_away(empty):
     for wanted in range(0, 1500, 499):
         assert ids(empty, "index", "wheat", "--mode", "text", "--where", f"id = {wanted}") == [wanted]
     assert ids(empty, "index", "wheat", "--mode", "text", "--where", "id = -1") == []
+    assert empty.fast("search", "index", "rye", "--mode", "text").err == "nothing was found\n"
     told = empty.fast("search", "index", "wheat")
     assert (told.code, told.err) == (
         2,
