@@ -30,7 +30,12 @@ _SIMPLE = {
     "string": "string",
     "binary": "binary",
     "date32[day]": "date32",
+    "float16": "float16",  # and what people call them
+    "float32": "float32",
+    "float64": "float64",
+    "date32": "date32",
 }
+_NAMED = re.compile(r'[^\W\d]\w*: |"')
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
 _PARAMETERS = re.compile(
     r"timestamp\[(?P<ts>s|ms|us|ns)(?:, tz=(?P<tz>[^\]]+))?\]"
@@ -79,7 +84,11 @@ def type_text(kind: pa.DataType) -> str:
 
 
 def parse_type(text: str) -> pa.DataType:
-    """Return the type that `type_text` wrote. Raises ValueError for other text."""
+    """Return the type that `type_text` wrote, or `list<string>` and its like. Raises ValueError for other text.
+
+    >>> parse_type("list<struct<a: list<float32>>>").value_type.field(0).type.value_type
+    DataType(float)
+    """
     kind, rest = _parse(text)
     if rest:
         raise ValueError(f"unexpected {rest!r} in type {text!r}")
@@ -101,26 +110,36 @@ def _parse(text: str) -> tuple[pa.DataType, str]:
         item, rest = _parse(rest.removeprefix(", "))
         return pa.map_(key, item), rest[1:]
     if text.startswith("list<"):
-        fields, rest = _parse_fields(text[5:])
-        return pa.list_(fields[0]), rest
+        child, rest = _parse_child(text[5:])
+        return pa.list_(child), rest
     if text.startswith("fixed_size_list<"):
-        fields, rest = _parse_fields(text[16:])
+        child, rest = _parse_child(text[16:])
         size, _, rest = rest[1:].partition("]")
-        return pa.list_(fields[0], int(size)), rest
+        return pa.list_(child, int(size)), rest
     return _parse_plain(text)
 
 
-def _parse_fields(text: str) -> tuple[list[pa.Field], str]:
-    """Return the fields up to the closing `>`, and the text after it."""
+def _parse_child(text: str) -> tuple[pa.Field, str]:
+    """Return the child of a list, whose name may be left out, and the text after it."""
+    fields, rest = _parse_fields(text, named=False)
+    if len(fields) != 1:
+        raise ValueError("a list has values of one type")
+    return fields[0], rest
+
+
+def _parse_fields(text: str, *, named: bool = True) -> tuple[list[pa.Field], str]:
+    """Return the fields up to the closing `>`, and the text after it. Not `named`: names may be left out."""
     fields: list[pa.Field] = []
     while not text.startswith(">"):
         text = text.removeprefix(", ")
         if text.startswith('"'):
             name, end = json.JSONDecoder().raw_decode(text)
             text = text[end:]
-        else:
+        elif named or _NAMED.match(text):
             name, _, text = text.partition(":")
             text = f":{text}"
+        else:
+            name = ITEM
         kind, text = _parse(text.removeprefix(": "))
         required = text.startswith(" not null")
         fields.append(pa.field(name, kind, nullable=not required))

@@ -236,6 +236,27 @@ def test_types_are_told_as_text(kind: pa.DataType) -> None:
     assert str(parse_type(type_text(schema.field(0).type))) == str(schema.field(0).type)
 
 
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("list<string>", pa.list_(pa.string())),
+        ("fixed_size_list<float32>[3]", pa.list_(pa.float32(), 3)),
+        ("struct<a: list<int64>, b: float64>", pa.struct([("a", pa.list_(pa.int64())), ("b", pa.float64())])),
+        ("date32", pa.date32()),
+        (str(pa.list_(pa.string())), pa.list_(pa.string())),
+    ],
+)
+def test_types_may_be_written_by_hand(written: str, kind: pa.DataType) -> None:
+    """As in `Items(makes=...)`: the child of a list needs no name."""
+    assert parse_type(written).equals(kind)
+
+
+@pytest.mark.parametrize("written", ["struct<int64>", "list<>", "list<text>", "text", "float128"])
+def test_texts_that_are_no_types(written: str) -> None:
+    with pytest.raises(ValueError, match="type"):
+        parse_type(written)
+
+
 def test_a_type_that_no_table_holds() -> None:
     with pytest.raises(TaskError) as caught:
         normal_schema(pa.schema([("x", pa.list_(pa.duration("s")))]))
