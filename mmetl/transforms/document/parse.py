@@ -124,6 +124,6 @@ PARSE = Parse(
         batch_rows=256,
     ),
     ParseParams,
-    version=5,
+    version=6,
     packages=("kreuzberg", "pillow", "pypdfium2", "selectolax"),
 )

@@ -12,20 +12,38 @@ _HEADERS = ("from", "to", "cc", "date", "message-id", "in-reply-to")
 
 
 def parse_mail(data: bytes) -> Parsed:
-    """Parse an e-mail: its subject as the heading, then its text, the plain one where there are two. Attachments are named only."""
+    """Parse an e-mail: its subject as the heading, then its text, the plain one where there are two and it says something.
+
+    Attachments are named only; a text between them, without a name, is part of what is said.
+    """
     try:
         message = email.message_from_bytes(data, policy=email.policy.default)
-        body = message.get_body(preferencelist=("plain", "html"))
         metadata = {name: str(message[name]).strip() for name in _HEADERS if message[name]}
         subject = " ".join(str(message["subject"] or "").split())
-        names = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
-        text = _text(body) if isinstance(body, EmailMessage) else ""
+        bodies = [message.get_body(preferencelist=(kind,)) for kind in ("plain", "html")]
+        said = [(_text(body), body) for body in bodies if isinstance(body, EmailMessage)]
+        first, body = next((one for one in said if one[0]), ("", None))
+        others = [part for part in _parts(message) if not any(inner is body for inner in part.walk())]
+        more = [part for part in others if _is_said(part)]
+        names = [part.get_filename() or part.get_content_type() for part in others if part not in more]
+        text = "\n\n".join(filter(None, [first, *map(_text, more)]))
     except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise Unreadable(f"the e-mail is damaged: {error}") from None
     if names:
         metadata["attachments"] = ", ".join(names)
     heading = f"# {subject}\n\n" if subject else ""
     return Parsed((heading + text).strip(), subject or None, None, metadata)
+
+
+def _parts(message: EmailMessage) -> list[EmailMessage]:
+    """Return the texts and attachments of a message."""
+    mixed = message.get_content_type() == "multipart/mixed"
+    return [p for p in (message.iter_parts() if mixed else message.iter_attachments()) if isinstance(p, EmailMessage)]
+
+
+def _is_said(part: EmailMessage) -> bool:
+    """Tell whether a part beside the first text is a text of its own: some programs put attachments between two."""
+    return part.get_content_maintype() == "text" and not part.get_filename() and not part.is_attachment()
 
 
 def _text(body: EmailMessage) -> str:

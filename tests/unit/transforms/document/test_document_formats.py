@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 import tracemalloc
+from email.message import EmailMessage
 from pathlib import Path
 
 import document_formats as formats
@@ -180,6 +181,24 @@ def test_slides_without_words_count_and_notes_are_read(folder):
     assert text.split("\n\n")[-4:] == ["## Second", "Good bye", "Notes:", "Say <why>"]
     pages = [sum(start <= text.index(title) for start in found["page_starts"]) for title in ("## First", "## Second")]
     assert pages == [2, 4]
+
+
+def test_all_that_an_e_mail_says(folder):
+    """A plain text that is empty hides no other one, and what stands behind an attachment is read."""
+    letter = EmailMessage()
+    letter["From"], letter["Subject"] = "ann@example.org", "Two parts"
+    letter.set_content(" \n")
+    letter.add_alternative("<p>In HTML only.</p>", subtype="html")
+    letter.add_attachment(b"x", maintype="application", subtype="pdf", filename="a.pdf")
+    for text, name in (("Yours, Ann", None), ("not said", "note.txt")):
+        part = EmailMessage()
+        part.set_content(text)
+        if name:
+            part.add_header("Content-Disposition", "inline", filename=name)
+        letter.attach(part)
+    found = parsed(folder, "two.eml", letter.as_bytes())
+    assert found["text"] == "# Two parts\n\nIn HTML only.\n\nYours, Ann"
+    assert json.loads(found["metadata"])["attachments"] == "a.pdf, note.txt"
 
 
 def test_notebooks_are_words_and_code(folder):
