@@ -438,12 +438,14 @@ def _pools(session: Session, plan: Plan, names: Sequence[str]) -> Pools:
     return Pools(sizes, {f"{plan.pipeline}:{n}": d.pool for n, d in details.items() if d.pool})
 
 
+MThreadRunner.Queue = staticmethod(WakefulQueue)  # a plain `doit run -n N` makes its runner by itself
+
+
 class PooledRunner(MThreadRunner):  # type: ignore[misc]
     """doit's runner of threads; a task whose pool is full is held back, and the thread takes another one."""
 
     pools: Pools
     held: list[Any]
-    Queue = staticmethod(WakefulQueue)
 
     def get_next_job(self, completed: Any) -> Any:
         """Return the next task for a free thread; None when nothing is left for it, or a word that it has to wait."""
