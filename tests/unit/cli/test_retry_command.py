@@ -136,6 +136,9 @@ def test_a_killed_run(empty: Project) -> None:
     empty.tasks(TASKS.replace("cp mended m.txt", "echo > started; sleep 60; cp mended m.txt"))
     child = empty.start("run")
     wait_for((empty.root / "started").exists)
+    wait_for(
+        lambda: empty.fast("status", "--json").outcomes()["first"] == "ran"
+    )  # what ended just before a kill may be lost
     running = empty.fast("retry")
     assert (running.code, running.err) == (
         4,
