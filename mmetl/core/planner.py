@@ -29,7 +29,7 @@ from mmetl.core.namesakes import Namesakes
 from mmetl.core.outside import Place, no_connection
 from mmetl.core.own_files import OwnFiles
 from mmetl.core.registry import Registry, folders_on_path
-from mmetl.errors import ConfigError, MmetlError, ParamError, Problem, UsageError
+from mmetl.errors import ConfigError, MissingError, MmetlError, ParamError, Problem, UsageError
 from mmetl.utils.env import Env
 from mmetl.utils.hashing import canonical_json, xxh3_hex
 from mmetl.utils.text import near, shown
@@ -70,7 +70,15 @@ class Planner:
         self._tasks = frozenset((*self.pipeline.tasks, *loaded.wrong, *self._families))
 
     def compile(self) -> Compiled:
-        """Return the plan. Raises ConfigError with every problem found."""
+        """Return the plan. Raises ConfigError with every problem found; MissingError where that is the only one."""
+        try:
+            return self._compile()
+        except MissingError:
+            if self.problems:
+                raise self._invalid() from None
+            raise
+
+    def _compile(self) -> Compiled:
         self._import_modules()
         drafts = {}
         for name, spec in self.pipeline.tasks.items():

@@ -317,6 +317,9 @@ def test_missing_plug_in_is_exit_5(project: Project) -> None:
         "error: the transform 'broken.read' cannot be imported: No module named 'no_such_package'\n"
         "help: it is provided by 'broken'; reinstall that package\n"
     )
+    project.tasks("  a: {transform: broken.read, retires: 1}\n  b: {transform: broken.read}\n")
+    done = project.mmetl("run", env={"PYTHONPATH": str(project.root / "site")})
+    assert (done.code, done.err.splitlines()[0]) == (3, "pipeline.yaml:4:31: error: task 'a' has no key 'retires'")
 
 
 def test_debug_shows_the_traceback(project: Project) -> None:
