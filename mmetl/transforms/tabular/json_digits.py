@@ -1,4 +1,8 @@
-"""Numbers of JSON that no float holds: DuckDB types integers beside fractions as DOUBLE, and rounds them without a word."""
+"""Numbers of JSON in types that hold them, and no wider ones.
+
+DuckDB types integers beside fractions as DOUBLE, and rounds them without a word; negative integers beside positive ones are HUGEINT to
+it, however small they are.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +25,14 @@ def columns_sql(columns: Sequence[tuple[str, str]]) -> str:
 def with_all_digits(db: Session, source: str, columns: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the columns with text in the place of each DOUBLE, however deep, that would not keep all digits.
 
+    And with BIGINT in the place of each HUGEINT that needs no more.
+
     Args:
         db: the session.
         source: what `read_json` reads, and how.
         columns: name and DuckDB's type of each.
     """
-    kinds = {name: db.type_of(kind) for name, kind in columns if "DOUBLE" in kind}
+    kinds = {name: db.type_of(kind) for name, kind in columns if "DOUBLE" in kind or "HUGEINT" in kind}
     tests = [((name, *path), sql) for name, kind in kinds.items() for path, sql in _tests(kind, quote(name), ())]
     lossy: set[_Path] = set()
     for at in range(0, len(tests), _TESTED):
@@ -40,9 +46,11 @@ def with_all_digits(db: Session, source: str, columns: Sequence[tuple[str, str]]
 
 
 def _tests(kind: Any, value: str, path: _Path) -> Iterator[tuple[_Path, str]]:
-    """Yield the path of each DOUBLE, and the SQL that tells of a row whether digits of it would be lost."""
+    """Yield the path of each DOUBLE or HUGEINT, and the SQL that tells of a row whether digits of it would be lost."""
     if kind.id == "double":
         yield path, f"coalesce(not ({keeps(value)}), false)"
+    elif kind.id == "hugeint":
+        yield path, f"coalesce({value} not between {-(2**63)} and {2**63 - 1}, false)"
     elif kind.id == "struct":
         for name, child in kind.children:
             yield from _tests(child, f"struct_extract({value}, {literal(name)})", (*path, name))
@@ -53,9 +61,11 @@ def _tests(kind: Any, value: str, path: _Path) -> Iterator[tuple[_Path, str]]:
 
 
 def _text(kind: Any, lossy: set[_Path] | None, path: _Path) -> str:
-    """Return a type with text for the DOUBLEs of these paths; None: for all."""
+    """Return a type with text for the DOUBLEs of these paths, and BIGINT for the HUGEINTs of all others; None: for their test."""
     if kind.id == "double":
         return "VARCHAR" if lossy is None or path in lossy else "DOUBLE"
+    if kind.id == "hugeint":
+        return "HUGEINT" if lossy is None or path in lossy else "BIGINT"
     if kind.id == "struct":
         return f"STRUCT({', '.join(f'{quote(n)} {_text(child, lossy, (*path, n))}' for n, child in kind.children)})"
     if kind.id == "list":

@@ -135,7 +135,7 @@ class Read:
     """See the module."""
 
     name = "tabular.read"
-    version = 5
+    version = 6
     params = ReadParams
     packages: tuple[str, ...] = ("duckdb", "pyarrow")
     code: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Integers of JSON beside fractions keep all their digits, however deep they stand."""
+"""Integers of JSON keep all their digits, however deep they stand, and have no wider type than that takes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ CASES: dict[str, tuple[list[str], str, list[Any]]] = {
     "a large integer that a float holds": ([str(BIG - 1), "0.5"], "double", [float(BIG - 1), 0.5]),
     "a large integer": ([str(BIG), "0.5"], "string", [str(BIG), "0.5"]),
     "a large negative integer": ([f"-{BIG}", "0.5", "null"], "string", [f"-{BIG}", "0.5", None]),
+    "negative and positive integers": (["-1", "5"], "int64", [-1, 5]),
+    "integers beyond 63 bits": (["-1", str(2**63)], "decimal128(38, 0)", [Decimal(-1), Decimal(2**63)]),
+    "negative ones in a list of an object": (
+        ['{"x": [-1, 5]}', '{"x": [7]}'],
+        "struct<x: list<element: int64>>",
+        [{"x": [-1, 5]}, {"x": [7]}],
+    ),
     "large integers alone": ([str(BIG), "1"], "int64", [BIG, 1]),
     "beyond 64 bits": (["18446744073709551617", "1"], "string", ["18446744073709551617", "1"]),
     "too large": (["1e400", "1.5"], "string", ["1e400", "1.5"]),

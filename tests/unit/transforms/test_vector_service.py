@@ -204,8 +204,8 @@ def test_requests_in_a_minute_are_kept_below_the_limit(empty, service):
     assert run(empty)["items"]["computed"] == 8
     times = [a["at"] for a in service.asked]
     assert len(times) == 4
-    # 0.2 s from one to the next, as they left; they may arrive a little closer.
-    assert times[-1] - times[0] >= 0.5
+    # 0.2 s from one to the next, as they left; on a busy machine the first may arrive late.
+    assert times[-1] - times[0] > 0.3, "without the limit it is a hundredth"
 
 
 def test_an_interrupt_does_not_wait_for_the_service(empty, service):
