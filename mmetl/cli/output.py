@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -169,13 +170,14 @@ def run_json(run_id: str | None, pipeline: str, status: str, tasks: Iterable[Tas
 
 def summary(result: RunResult) -> str:
     """Return the last line of a run."""
-    counts = {o: sum(t.outcome == o for t in result.tasks) for o in OUTCOMES}
-    shown = [f"{n} {o}" for o, n in counts.items() if n or o in {"ran", "fresh"}]
-    rows = sum(t.rows for t in result.tasks)
-    written = size(sum(t.size_bytes for t in result.tasks))
+    outcomes: Counter[str] = Counter(t.outcome for t in result.tasks)
+    shown = [f"{outcomes[o]} {o}" for o in OUTCOMES if outcomes[o] or o in {"ran", "fresh"}]
+    worked = [t for t in result.tasks if t.outcome != "fresh"]
+    rows = sum(t.rows for t in worked)
+    written = size(sum(t.size_bytes for t in worked))
     verdict = "" if result.status == "succeeded" else f" {result.status}:"
     counted_rows = f"{', '.join(shown)}; {count(rows, 'row')}, {written}"
-    spent = counted({word: sum(t.counts.get(word, 0) for t in result.tasks) for word in USAGE})
+    spent = counted({word: sum(t.counts.get(word, 0) for t in worked) for word in USAGE})
     return f"{result.pipeline}:{verdict} {', '.join(filter(None, (counted_rows, spent)))}, {result.seconds:.2f} s"
 
 

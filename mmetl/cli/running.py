@@ -35,15 +35,14 @@ def run_file(project: Project, path: Path, options: RunOptions, *, as_json: bool
         result = core_run(project, path, options, progress)
     finally:
         progress.close()
+    failed = {t.task: t.error for t in result.tasks if t.outcome == "failed"}
     if as_json:
         say_json(run_json(result.run_id, result.pipeline, result.status, result.tasks))
     else:
-        for t in result.tasks:
-            if t.outcome == "failed":
-                log = log_path(result.run_id, result.pipeline, t.task)
-                talk(f"failed: {result.pipeline}:{t.task}: {t.error}\n  log: {log}")
+        for task, error in failed.items():
+            log = log_path(result.run_id, result.pipeline, task)
+            talk(f"failed: {result.pipeline}:{task}: {error}\n  log: {log}")
         for left in kept_leftovers(project.store, result.run_id):
             talk(LEFT.format(path=left))
         say(summary(result))
-    failed = {t.task for t in result.tasks if t.outcome == "failed"}
-    return ExitCode.LIMIT if failed and failed <= result.limited else EXIT[result.status]
+    return ExitCode.LIMIT if failed and failed.keys() <= result.limited else EXIT[result.status]

@@ -206,8 +206,9 @@ class Facts:
             text = "\n".join(itertools.chain(*self.input_list(node).items(), (t.fingerprint for t in listed)))
             return xxhash.xxh3_128_hexdigest(text.encode(errors="surrogateescape"))
         seen = self.files.seen
-        prints = [self.manifest(t) for t in node.tables]
-        prints += [seen[p] for p in node.files]
+        prints = [seen[p] for p in node.files]
+        if node.tables:
+            prints[:0] = [self.manifest(t) for t in node.tables]
         return xxhash.xxh3_128_hexdigest("\n".join(prints).encode(errors="surrogateescape"))
 
     def outputs(self, node: TaskNode) -> Fingerprint:
