@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import xxhash
@@ -15,6 +15,7 @@ from mmetl.utils.hashing import canonical_encoder, canonical_json, fingerprint_t
 from mmetl.utils.text import is_utf8, why_not
 
 CHUNK_BYTES = 1 << 20
+MANY = 1000  # paths that are looked at from the folder of the project
 MISSING = "missing"
 """Stands for a file that is not there, where a fingerprint is expected."""
 
@@ -150,14 +151,22 @@ class FileCache:
 
     def observe(self, paths: Iterable[str], *, again: bool = False) -> None:
         """Look at each path not seen yet (or `again`): one stat; a read only where the signature is not the known one."""
-        seen, known, root, stat, pack = self.seen, self.known, self.root, os.stat, _pack
+        todo = [p for p in dict.fromkeys(paths) if again or p not in self.seen]
+        if len(todo) < MANY:
+            self._observe(todo, self.root, None)
+            return
+        at = os.open(self.root, os.O_RDONLY)  # the kernel walks down to the project once, not once a file
+        try:
+            self._observe(todo, "", at)
+        finally:
+            os.close(at)
+
+    def _observe(self, paths: Iterable[str], root: str, at: int | None) -> None:
+        seen, known, stat, pack = self.seen, self.known, os.stat, _pack
         executable = self.executable
-        skip: Container[str] = () if again else seen
         for path in paths:
-            if path in skip:
-                continue
             try:
-                st = stat(path if path[:1] == "/" else root + path)
+                st = stat(path if path[:1] == "/" else root + path, dir_fd=at)
             except (FileNotFoundError, NotADirectoryError):
                 seen[path] = MISSING
                 continue

@@ -34,8 +34,8 @@ class CoarseClock:
     def fstat(self, fd: int) -> Any:
         return self.stat(fd)
 
-    def stat(self, path: str | int) -> Any:
-        st = os.stat(path)
+    def stat(self, path: str | int, *, dir_fd: int | None = None) -> Any:
+        st = os.stat(path, dir_fd=dir_fd)
         fields = {n: getattr(st, n) for n in ("st_size", "st_ino", "st_dev", "st_mode", "st_atime_ns")}
         exact = self._set.get(st.st_ino) == st.st_mtime_ns
         mtime = st.st_mtime_ns if exact else st.st_mtime_ns // TICK_NS * TICK_NS

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mmetl.cache.fingerprints import (
     CHUNK_BYTES,
     COARSE_TICK_NS,
+    MANY,
     MISSING,
     TICK_NS,
     FileCache,
@@ -167,6 +168,25 @@ def test_each_path_is_looked_at_once(tmp_path: Path) -> None:
     assert files.again("f") == xxh("changed")
     path.unlink()
     assert files.again("f") == MISSING
+
+
+def test_many_paths_are_looked_at_as_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    project = tmp_path / "project"
+    (project / "d").mkdir(parents=True)
+    (tmp_path / "outside").write_text("there")
+    paths = [str(tmp_path / "outside"), "gone", "d", "d/0/x", *(f"d/{n}" for n in range(MANY))]
+    for path in paths[4:]:
+        (project / path).write_text(path)
+    (project / "d/1").chmod(0o755)
+    many = FileCache(str(project), {})
+    many.observe([*paths, *paths])
+    singly = FileCache(str(project), {})
+    for path in paths:
+        singly.observe([path])
+    assert many.seen == singly.seen
+    assert many.executable == singly.executable == {"d", "d/1"}
+    assert len(set(many.seen.values())) == MANY + 2
 
 
 def test_folder_stands_for_no_file(tmp_path: Path) -> None:
