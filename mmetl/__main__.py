@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # Python has it loaded; `signal` costs half a millisecond
 import gc
 import os
+import signal
 import sys
 
 INTERRUPTED = 130  # ExitCode.INTERRUPTED
@@ -31,23 +31,21 @@ class _DyingQuietly:
     """Let Ctrl-C end the process at once while modules are imported: nobody could catch the KeyboardInterrupt."""
 
     def __enter__(self) -> None:
-        self.mine = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
+        self.mine = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self.mine:
             try:
-                _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
             except ValueError:
                 self.mine = False  # not the main thread: signals are of no concern here
 
     def __exit__(self, *_: object) -> None:
         if self.mine:
-            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _told(code: int) -> int:
     """Return an exit code, and let Python not look for garbage when it ends: after large imports that takes a third of a second."""
     if code == INTERRUPTED:
-        import signal
-
         # Python gives handlers back when it ends: one more Ctrl-C would end it by the signal, not with this code.
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, signal.SIG_IGN)

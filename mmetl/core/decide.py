@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import xxhash
 
-from mmetl.cache.fingerprints import EMPTY, MISSING, UNUSABLE, FileCache, mark_executable, trouble, unusable
+from mmetl.cache.fingerprints import EMPTY, MISSING, FileCache, mark_executable, trouble, unusable
 from mmetl.cache.layout import part_path
 from mmetl.cache.looks import look_of
 from mmetl.cache.tree_cache import TreeCache
@@ -167,8 +167,6 @@ class Facts:
 
     def trees_of(self, node: TaskNode) -> dict[str, Tree]:
         """Return what the globs of a task stand for; never its own outputs, nor leftovers."""
-        if not node.globs:
-            return {}
         return {glob: self._read_of(node, self.trees.get(glob, NO_FILES)) for glob in node.globs}
 
     def listing(self, node: TaskNode, glob: str) -> list[str]:
@@ -475,8 +473,6 @@ def missing_inputs(node: TaskNode, facts: Facts) -> list[str]:
     seen = facts.files.seen
     missing = [f"the artifact of {t}" for t in node.tables if facts.manifest(t) == MISSING]
     missing += [p for p in node.files if seen[p] == MISSING]
-    if not node.globs:
-        return missing
     empty = [g for g, tree in facts.trees_of(node).items() if not tree.files and g not in facts.unlisted]
     return missing if empty and node.name in facts.records and not listed_before(node, facts) else missing + empty
 
@@ -490,8 +486,6 @@ def listed_before(node: TaskNode, facts: Facts) -> int:
 
 def unusable_inputs(node: TaskNode, facts: Facts) -> dict[str, str]:
     """Return the inputs of a settled, observed task that are there and cannot be used, each with why."""
-    if not (node.globs or node.optional):
-        return {p: why for p in node.files if (why := trouble(facts.files.seen[p]))}
-    unusable = [(name, found) for name, found in facts.input_list(node).items() if found[:1] == UNUSABLE[0]]
-    unusable += [pair for tree in facts.trees_of(node).values() for pair in tree.unusable()]
-    return {name: why for name, found in unusable if (why := trouble(found))}
+    looked = facts.input_list(node)
+    looked.update(pair for tree in facts.trees_of(node).values() for pair in tree.unusable())
+    return {name: why for name, found in looked.items() if (why := trouble(found))}
