@@ -19,9 +19,7 @@ INDEX = "vector.index"
 OWN = "__mmetl_own"  # what a query adds to a row: the columns of tasks are called otherwise
 RANK_WEIGHT = 60  # of reciprocal rank fusion, as in its paper
 CANDIDATES = 50  # of each list that is fused, at least
-FILTERED = (
-    1000  # found by their words, before a condition leaves some of them out: at first, and more if too few are left
-)
+FILTERED = 1000  # found by their words before a condition leaves some out: at first, more if too few are left
 
 Mode = Literal["vector", "text", "hybrid"]
 
