@@ -59,14 +59,18 @@ class PartStore:
         """Return where a part lies."""
         return Path(self.files.full(part_path(fingerprint)))
 
-    def keep(self, path: str, part: Part) -> None:
-        """Make a part of an output file's bytes again, where the file still has them."""
-        temp = self.temp()
-        copy(self.files.full(path), os.fspath(temp))
-        if hash_file(os.fspath(temp)) == part.fingerprint:
-            self._place(os.fspath(temp), part.fingerprint)
-        else:
-            temp.unlink()
+    def keep(self, path: str, fingerprint: Fingerprint) -> bool:
+        """Make a part of an output file's bytes again; return False where the file has other bytes by now."""
+        temp = os.fspath(self.temp())
+        try:
+            copy(self.files.full(path), temp)
+        except FileNotFoundError:
+            return False
+        if hash_file(temp) != fingerprint:
+            os.unlink(temp)
+            return False
+        self._place(temp, fingerprint)
+        return True
 
     def take(self, path: str, *, cached: bool) -> Part:
         """Make a part of a written output file; the file stays where it is, and no later edit of it reaches the part.

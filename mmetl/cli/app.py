@@ -56,6 +56,10 @@ Exclude = Annotated[
 ]
 Var = Annotated[list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="Set a variable of the pipeline.")]
 Force = Annotated[bool, typer.Option("--force", help="Take the named tasks (or all) as stale, and compute them anew.")]
+AllowShrink = Annotated[
+    list[str] | None,
+    typer.Option("--allow-shrink", metavar="TASK", help="Let a task's source list far fewer files."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Tasks = Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks, as NAME or PIPELINE:NAME.")]
 Task = Annotated[str, typer.Argument(metavar="TASK", help="A task, as NAME or PIPELINE:NAME.")]

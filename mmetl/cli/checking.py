@@ -74,7 +74,7 @@ def _told(p: Preview) -> Iterator[str]:
 def _word(p: Preview) -> str:
     """Return what would happen, as a verb."""
     words = {"ran": "run", "restored": "restore", "failed": "fail", "blocked": "blocked"}
-    return "wait" if p.waits and p.outcome == "ran" and p.reasons[0].startswith("waits for") else words[p.outcome]
+    return "wait" if p.waits else words[p.outcome]
 
 
 @collection_paused()

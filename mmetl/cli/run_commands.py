@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmetl.cli.app import RUN, Exclude, Force, Json, Pipeline, Select, Var, app
+from mmetl.cli.app import RUN, AllowShrink, Exclude, Force, Json, Pipeline, Select, Var, app
 from mmetl.cli.output import guarded
 from mmetl.core.options import RunOptions
 
@@ -37,6 +37,7 @@ def dry_run(
     exclude: Exclude = None,
     force: Force = False,
     var: Var = None,
+    allow_shrink: AllowShrink = None,
     as_json: Json = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 10 if anything is stale.")] = False,
     sql: Annotated[
@@ -54,7 +55,12 @@ def dry_run(
     from mmetl.cli import checking
 
     def go() -> int:
-        asked = RunOptions(select=tuple(select or ()), exclude=tuple(exclude or ()), force=force)
+        asked = RunOptions(
+            select=tuple(select or ()),
+            exclude=tuple(exclude or ()),
+            force=force,
+            allow_shrink=frozenset(allow_shrink or ()),
+        )
         options = checking.with_variables(asked, var or [])
         return checking.dry_run(pipeline, options, as_json=as_json, exit_code=exit_code, sql=sql)
 
@@ -72,10 +78,7 @@ def run(
         bool, typer.Option("--keep-going", "-k", help="Go on with what does not need a failed task.")
     ] = False,
     var: Var = None,
-    allow_shrink: Annotated[
-        list[str] | None,
-        typer.Option("--allow-shrink", metavar="TASK", help="Let a task's source list far fewer files."),
-    ] = None,
+    allow_shrink: AllowShrink = None,
     max_tokens: Annotated[
         int | None,
         typer.Option("--max-tokens", metavar="N", min=0, help="Stop before paid services have taken more tokens."),

@@ -31,7 +31,7 @@ from mmetl.core.decide import Facts, Lists, Record, seen_anew
 from mmetl.core.done import Done
 from mmetl.core.families import view_manifest
 from mmetl.core.folders import place, publish, strangers
-from mmetl.core.guards import refuse_missing, refuse_shrunk, refuse_unusable
+from mmetl.core.guards import refuse, refuse_folder
 from mmetl.core.history import ItemHistory
 from mmetl.core.jobs import Jobs
 from mmetl.core.keep import tidy
@@ -40,12 +40,12 @@ from mmetl.core.options import RunOptions
 from mmetl.core.placing import in_yaml
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
-from mmetl.core.restore import AGAIN, find_build, parts_of
+from mmetl.core.restore import AGAIN, may_restore, parts_of, restorable
 from mmetl.core.sources import CodeWatch
 from mmetl.core.spending import Budget, Spending
 from mmetl.core.telling import sentence, tell
 from mmetl.core.why import in_detail
-from mmetl.errors import LimitError, TaskError
+from mmetl.errors import LimitError
 from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.observability.runs import (
     Status,
@@ -129,13 +129,15 @@ class Executor:
 
     def invalidate(self, plan: Plan, facts: Facts, tasks: Sequence[str]) -> None:
         """Commit that these tasks are about to run; one commit covers a wave of them."""
-        known = [t for t in tasks if t in facts.records and facts.records[t].state != "started"]
+        # The facts keep the state that it had: one that turns out to be fresh after all gets it back, see `end`.
+        states = {
+            t: facts.records[t].state for t in tasks if t in facts.records and (plan.pipeline, t) not in self._waiting
+        }
+        known = [t for t, state in states.items() if state != "started"]
         if known:
             with self.project.store.transaction() as db:
                 invalidate(db, plan.pipeline, known)
-            for t in known:
-                self._waiting[plan.pipeline, t] = facts.records[t].state
-                facts.records[t] = facts.records[t]._replace(state="started")
+            self._waiting.update(((plan.pipeline, t), states[t]) for t in known)
 
     def end(self, status: Status, left: Mapping[str, Sequence[TaskRun]]) -> None:
         """Write how the run ended, with the tasks that never ran; give the lock back."""
@@ -252,22 +254,17 @@ class Executor:
         self, plan: Plan, node: TaskNode, facts: Facts, reasons: tuple[Reason, ...], log: TaskLog
     ) -> Done:
         inputs = facts.input_list(node)
-        refuse_unusable(node, facts)
-        refuse_shrunk(node, facts, self.options.allow_shrink)
-        refuse_missing(node, facts, self.options.allow_shrink)
+        refuse(node, facts, self.options.allow_shrink)
         trees = facts.trees_of(node)
         detail = self._detail(plan, node.name)
         # Reading a SQLite journal touches its signature: of an optional file only the content is compared.
         before = {p: facts.files.signature_of(p) for p in inputs if p[:5] != "task " and p not in node.optional}
         digest = facts.inputs(node, trees)
-        again = AGAIN.intersection(r.kind for r in reasons)
-        if (
-            detail.cache and not again and node.max_age_s is None and not node.kept
-        ):  # an earlier output may be older than it may be
+        if may_restore(node, detail, reasons):
             restored = self._restore(node, facts, digest, inputs)
             if restored:
                 return restored._replace(trees=trees)
-        code = self._code(plan)
+        code, again = self._code(plan), AGAIN.intersection(r.kind for r in reasons)
         made = self._compute(plan, node, facts, detail, log, trees, again=again)
         changed = facts.files.which_moved(before, inputs)
         changed += self._moved(trees, made.opened if made else None)
@@ -322,18 +319,11 @@ class Executor:
     ) -> Done | None:
         """Put an earlier output of the same recipe and inputs back, if all its parts are still there."""
         key = build_key(node.recipe, digest)
-        found = find_build(self.project, key) if key in self._indexed else None
-        if found is None:
+        found = restorable(self.project, key) if key in self._indexed else None
+        if found is None or not all(self.parts.keep(path, part) for part, path in found.lost.items()):
             return None
-        manifest, quarantine, items, watermark = found
+        manifest, quarantine, items, watermark = found.build
         files = facts.files
-        files.observe(part_path(p.fingerprint) for p in found.parts)
-        if not all(self.parts.has(p.fingerprint) for p in found.parts[len(manifest.parts) :]):
-            return None
-        for part in self.parts.missing(manifest):
-            if not part.path or files.again(part.path) != part.fingerprint:
-                return None
-            self.parts.keep(part.path, part)
         if node.folder:
             place(self.parts, node, facts, manifest)
             return Done(
@@ -352,8 +342,7 @@ class Executor:
         if not facts.files.has(path):
             self.parts.folder(os.path.dirname(path))
             return False
-        if os.path.isdir(facts.files.full(path)):
-            raise TaskError(f"its output '{path}' is a folder", help="declare each file that the task writes")
+        refuse_folder(facts, path)
         written = facts.lists(node.name).outputs.get(path)
         found = facts.files.again(path)
         if found not in (MISSING, written):

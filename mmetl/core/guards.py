@@ -11,6 +11,28 @@ from mmetl.utils.shrink import has_shrunk
 from mmetl.utils.text import shown
 
 
+def refuse(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None:
+    """Refuse a settled, observed task that must not start. `run` and `dry-run` both ask this.
+
+    Args:
+        node: the task.
+        facts: of its pipeline.
+        allowed: tasks whose source may have become far smaller.
+
+    Raises:
+        TaskError: with why.
+    """
+    refuse_unusable(node, facts)
+    refuse_shrunk(node, facts, allowed)
+    refuse_missing(node, facts, allowed)
+
+
+def refuse_folder(facts: Facts, path: str) -> None:
+    """Refuse to write a file where a folder is. Raises TaskError."""
+    if os.path.isdir(facts.files.full(path)):
+        raise TaskError(f"its output '{path}' is a folder", help="declare each file that the task writes")
+
+
 def refuse_missing(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None:
     """Refuse a task whose inputs are not all there. Raises TaskError naming the first.
 

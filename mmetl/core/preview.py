@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from mmetl.contracts.plan import Plan, TaskNode
-from mmetl.core.decide import Decision, decide
+from mmetl.cache.fingerprints import build_key
+from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
+from mmetl.core.decide import Decision, Facts, decide
+from mmetl.core.guards import refuse, refuse_folder
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
-from mmetl.core.reasons import texts
-from mmetl.core.restore import AGAIN, restorable, suppose_restored
-from mmetl.core.select import select
+from mmetl.core.reasons import Reason, texts
+from mmetl.core.restore import may_restore, restorable, suppose_restored
+from mmetl.core.select import select, task_name
 from mmetl.core.why import in_detail
 from mmetl.errors import MmetlError
 from mmetl.observability.runs import Outcome
@@ -23,16 +26,16 @@ class Preview(NamedTuple):
     """What `run` would do with one task.
 
     Attributes:
-        outcome: as in a run. A task that waits is `ran`: it would run, unless its inputs turn out to be the same.
-        waits: whether the decision depends on what upstream tasks will make.
+        outcome: as in a run. A task that waits is `ran`.
+        waits: whether that depends on what upstream tasks will make: it may turn out to be fresh, or be restored.
         notes: what else there is to know, such as why a query runs on one thread.
         counts: of an item-wise task whose inputs are settled: how many items are added and so on, and would be computed.
     """
 
     task: str
     outcome: Outcome
-    waits: bool
-    reasons: tuple[str, ...]
+    waits: bool = False
+    reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     counts: Mapping[str, float] = MappingProxyType({})
 
@@ -41,46 +44,95 @@ def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, li
     """Take the decision that `run` would take, and change nothing."""
     plan = project.plan(path, options.variables)
     selected, forced = select(project, plan, options)
+    options = options._replace(allow_shrink=frozenset(task_name(plan, t) for t in options.allow_shrink))
     facts, decisions = project.decide(plan, selected, forced=forced)
-    stale = [n for n in selected if decisions[n].freshness != "fresh"]
-    details = project.details(plan, stale)
-    fails: set[str] = set()
-    supposed: set[str] = set()
-    previews = []
-    for name in selected:
-        decision, node = decisions[name], plan.tasks[name]
-        if supposed.intersection((*node.tables, *node.after)) and not node.globs:
-            decision = decide(node, facts)
-            if decision.freshness == "fresh":
-                facts.settled.add(name)
-        waits = any(t not in facts.settled for t in (*node.tables, *node.after))
-        outcome: Outcome = "fresh" if decision.freshness == "fresh" else "ran"
-        if fails.intersection((*node.tables, *node.after)):
-            outcome = "blocked"
-        elif any(r.kind in {"input_missing", "input_unusable"} for r in decision.reasons):
-            outcome = "failed"
-        elif outcome == "ran" and not waits and details[name].cache and may_restore(node, decision):
-            manifest = restorable(project, node, facts)
-            if manifest:
-                outcome = "restored"
-                suppose_restored(node, facts, manifest)
-                supposed.add(name)
-        reasons = texts(in_detail(project.store, decision.reasons))
-        counts: Mapping[str, float] = {}
-        if outcome == "ran" and not waits and details[name].counted:
-            from mmetl.core.estimates import estimate  # imports what only some tasks need
-
-            try:
-                counts = estimate(project, plan, node, facts, details[name], decision.reasons)
-            except MmetlError as error:
-                outcome, reasons = "failed", [*reasons, error.what]
-        if outcome in {"failed", "blocked"}:
-            fails.add(name)
-        notes = details[name].notes if name in details else ()
-        previews.append(Preview(name, outcome, waits, tuple(reasons), tuple(notes), counts))
-    return plan, previews
+    return plan, _Foresight(project, plan, options, facts, decisions).tell(selected)
 
 
-def may_restore(node: TaskNode, decision: Decision) -> bool:
-    """Tell whether an earlier output could be an answer to these reasons."""
-    return node.max_age_s is None and not node.kept and not AGAIN.intersection(r.kind for r in decision.reasons)
+class _Foresight:
+    """Goes over decided tasks in order, and supposes what comes of each."""
+
+    def __init__(
+        self, project: Project, plan: Plan, options: RunOptions, facts: Facts, decisions: Mapping[str, Decision]
+    ) -> None:
+        self.project, self.plan, self.options = project, plan, options
+        self.facts, self.decisions = facts, decisions
+        self.details = project.details(plan, [n for n, d in decisions.items() if d.freshness != "fresh"])
+        self._supposed: set[str] = set()  # tasks that would be restored
+        self._fail: set[str] = set()  # tasks that would fail, or not come to their turn for that
+
+    def tell(self, selected: Iterable[str]) -> list[Preview]:
+        """Return what would come of each task."""
+        return [self._one(self.plan.tasks[name]) for name in selected]
+
+    def _one(self, node: TaskNode) -> Preview:
+        decision, needs = self.decisions[node.name], (*node.tables, *node.after)
+        waits = [t for t in needs if t not in self.facts.settled]
+        if not self._supposed.isdisjoint(needs):
+            if node.globs:  # which files there will be is not supposed
+                waits += [t for t in needs if t in self._supposed]
+            else:
+                decision = decide(node, self.facts)
+        if decision.freshness == "fresh":
+            self.facts.settled.add(node.name)
+            return Preview(node.name, "fresh")
+        told = texts(in_detail(self.project.store, decision.reasons))
+        if not self._fail.isdisjoint(needs):
+            self._fail.add(node.name)
+            found = Preview(node.name, "blocked", reasons=tuple(told))
+        elif waits:
+            found = self._waiting(node, decision, told, waits)
+        else:
+            found = self._stale(node, decision, told)
+        return found._replace(notes=tuple(self.details[node.name].notes))
+
+    def _waiting(self, node: TaskNode, decision: Decision, told: list[str], waits: Sequence[str]) -> Preview:
+        """Tell of a task whose inputs are not settled: if it is stale for its own reasons, it may still be restored."""
+        detail = self.details[node.name]
+        if decision.freshness == "unknown":
+            return Preview(node.name, "ran", waits=True, reasons=tuple(told))
+        if not may_restore(node, detail, decision.reasons) or node.recipe not in self._built:
+            return Preview(node.name, "ran", reasons=tuple(told))
+        waiting = texts(tuple(Reason("waits_for", t) for t in waits))
+        return Preview(node.name, "ran", waits=True, reasons=(*told, *waiting))
+
+    def _stale(self, node: TaskNode, decision: Decision, told: list[str]) -> Preview:
+        """Tell of a task whose inputs are what they will be."""
+        detail = self.details[node.name]
+        try:
+            refuse(node, self.facts, self.options.allow_shrink)
+            if self._restored(node, detail, decision):
+                return Preview(node.name, "restored", reasons=tuple(told))
+            for path in node.outputs:
+                refuse_folder(self.facts, path)
+            counts = self._counts(node, detail, decision)
+        except MmetlError as error:
+            self._fail.add(node.name)
+            known = any(r.kind in {"input_missing", "input_unusable"} for r in decision.reasons)
+            return Preview(node.name, "failed", reasons=(*told, *(() if known else (error.what,))))
+        return Preview(node.name, "ran", reasons=tuple(told), counts=counts)
+
+    def _restored(self, node: TaskNode, detail: TaskDetail, decision: Decision) -> bool:
+        if not may_restore(node, detail, decision.reasons):
+            return False
+        found = restorable(self.project, build_key(node.recipe, self.facts.inputs(node)))
+        if found is None:
+            return False
+        for part in found.build.manifest.parts:
+            if part.path:
+                refuse_folder(self.facts, part.path)
+        suppose_restored(node, self.facts, found.build)
+        self._supposed.add(node.name)
+        return True
+
+    def _counts(self, node: TaskNode, detail: TaskDetail, decision: Decision) -> Mapping[str, float]:
+        if not detail.counted:
+            return {}
+        from mmetl.core.estimates import estimate  # imports what only some tasks need
+
+        return estimate(self.project, self.plan, node, self.facts, detail, decision.reasons)
+
+    @cached_property
+    def _built(self) -> set[str]:
+        """The recipes that there is an earlier output of, over whatever inputs."""
+        return {recipe for (recipe,) in self.project.store.rows("select distinct recipe from builds")}

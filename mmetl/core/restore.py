@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from mmetl.cache.fingerprints import build_key
 from mmetl.cache.layout import part_path
 from mmetl.contracts.artifact import Fingerprint, Manifest, Part
 from mmetl.contracts.items import ItemIndex
-from mmetl.contracts.plan import TaskNode
+from mmetl.contracts.plan import TaskDetail, TaskNode
 from mmetl.core.decide import Facts, Record
 from mmetl.core.project import Project
+from mmetl.core.reasons import Reason
 from mmetl.utils.hashing import xxh3_hex
 
 AGAIN = frozenset({"forced", "retried", "always", "max_age"})
@@ -30,6 +31,18 @@ class Build(NamedTuple):
     def parts(self) -> tuple[Part, ...]:
         """All parts that it needs to be whole."""
         return parts_of(self.manifest, self.quarantine, self.items)
+
+
+class Restorable(NamedTuple):
+    """A build that can be put back.
+
+    Attributes:
+        build: it.
+        lost: the parts of it that are missing or damaged -> an output that still has their bytes.
+    """
+
+    build: Build
+    lost: Mapping[Fingerprint, str]
 
 
 def parts_of(manifest: Manifest, quarantine: Manifest | None, items: ItemIndex | None) -> tuple[Part, ...]:
@@ -56,16 +69,31 @@ def find_build(project: Project, key: Fingerprint) -> Build | None:
     )
 
 
-def restorable(project: Project, node: TaskNode, facts: Facts) -> Build | None:
-    """Return what an observed stale task would be restored to, or None; changes nothing."""
-    found = find_build(project, build_key(node.recipe, facts.inputs(node)))
-    if found is None:
+def may_restore(node: TaskNode, detail: TaskDetail, reasons: Iterable[Reason]) -> bool:
+    """Tell whether an earlier output could be an answer to these reasons. One of a task with `max_age` may be older than that."""
+    if not detail.cache or node.max_age_s is not None or node.kept:
+        return False
+    return AGAIN.isdisjoint(r.kind for r in reasons)
+
+
+def restorable(project: Project, key: Fingerprint) -> Restorable | None:
+    """Return the build with a key, if all of it can be had; changes nothing. `run` and `dry-run` both ask this."""
+    build = find_build(project, key)
+    if build is None:
         return None
     files = project.files
-    paths = {part_path(p.fingerprint): p for p in found.parts}
-    files.observe((*paths, *(p.path for p in paths.values() if p.path)))
-    there = (files.seen[path] == p.fingerprint or files.seen.get(p.path) == p.fingerprint for path, p in paths.items())
-    return found if all(there) else None
+    files.observe(part_path(p.fingerprint) for p in build.parts)
+    lost: dict[Fingerprint, str] = {}
+    for part in build.parts:
+        fingerprint = part.fingerprint
+        if files.seen[part_path(fingerprint)] == fingerprint or fingerprint in lost:
+            continue
+        written = (p.path for p in build.manifest.parts if p.path and p.fingerprint == fingerprint)
+        there = next((path for path in written if files.again(path) == fingerprint), None)
+        if there is None:
+            return None
+        lost[fingerprint] = there
+    return Restorable(build, lost)
 
 
 def suppose_restored(node: TaskNode, facts: Facts, build: Build) -> None:
