@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,15 @@ _MAGIC = re.compile(r"[*?\[]")
 def is_glob(path: str) -> bool:
     """Tell whether a path has wildcards."""
     return _MAGIC.search(path) is not None
+
+
+def plain_path(root: str, path: str) -> str:
+    """Return the one form of a path or glob: relative to the project where it lies inside, however it is written.
+
+    >>> plain_path("/home/me/flights", "./data/../out//a.csv"), plain_path("/home/me/flights", "/home/me/flights/out/a.csv")
+    ('out/a.csv', 'out/a.csv')
+    """
+    return posixpath.normpath(path).removeprefix(root.rstrip("/") + "/")
 
 
 class _Bounds(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, overload
 
 from mmetl.cache.artifacts import PartStore
 from mmetl.cache.layout import SCRATCH
+from mmetl.cache.listing import plain_path
 from mmetl.cache.trees import Tree
 from mmetl.cache.watermarks import get_watermark
 from mmetl.config.secrets import resolve_secrets, secret_values
@@ -43,7 +44,9 @@ class _Sources(Mapping[str, Sequence[Path]]):
 
     def __getitem__(self, source: str) -> list[Path]:
         if source not in self._declared:
-            raise KeyError(source)
+            source = plain_path(self._facts.files.root, source)  # as the transform declared it
+            if source not in self._declared:
+                raise KeyError(source)
         full = self._facts.files.full
         return [Path(full(p)) for p in (self._trees[source].paths() if source in self._trees else (source,))]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from mmetl.cache.code import Code, CodeReader
 from mmetl.cache.fingerprints import fingerprint_recipe
 from mmetl.cache.layout import STATE_DIR
-from mmetl.cache.listing import is_glob, matches, reaches
+from mmetl.cache.listing import is_glob, matches, plain_path, reaches
 from mmetl.config.loader import Loaded
 from mmetl.config.matrix import families, family_of
 from mmetl.config.problems import problems_from_validation
@@ -242,7 +241,7 @@ class Planner:
         return base
 
     def _path(self, name: str, path: str, here: tuple[Any, ...] = ()) -> str:
-        clean = posixpath.normpath(path)
+        clean = self._plain(path)
         self._check_path(name, path, here)
         if clean.startswith("../") or clean == "..":
             self.problems.append(
@@ -254,6 +253,9 @@ class Planner:
             )
         return clean
 
+    def _plain(self, path: str) -> str:
+        return plain_path(self.root.as_posix(), path)
+
     def _place(self, name: str, path: str, param: str = "inputs") -> tuple[Any, ...]:
         """Return where among the params of a task a path stands; the task itself if they hold no such text.
 
@@ -262,13 +264,13 @@ class Planner:
             path: the path, in the form in which it was written or a shorter one.
             param: where it is looked for first: the same text may stand in a command.
         """
-        clean = posixpath.normpath(path)
+        clean = self._plain(path)
         params = self.pipeline.tasks[name].params
         todo: list[tuple[tuple[Any, ...], Any]] = [(("tasks", name, "params"), params)]
         found: list[tuple[Any, ...]] = []
         while todo:
             place, value = todo.pop()
-            if isinstance(value, str) and posixpath.normpath(value) == clean:
+            if isinstance(value, str) and self._plain(value) == clean:
                 found.append(place)
             elif isinstance(value, (dict, list)):
                 inner: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
@@ -289,7 +291,7 @@ class Planner:
             )
 
     def _output(self, name: str, path: str) -> str:
-        clean = posixpath.normpath(path)
+        clean = self._plain(path)
         self._check_path(name, path)
         if (
             path.endswith("/")

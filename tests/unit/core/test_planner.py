@@ -333,6 +333,24 @@ def test_files_make_dependencies(project: Project) -> None:
     assert list(project.fast("dry-run", "--json", "--select", "+watcher").outcomes()) == ["other", "watcher"]
 
 
+def test_absolute_paths_into_the_project(project: Project) -> None:
+    """However a path is written, it is the file: for who needs whom, for who writes it, and for a transform that reads it."""
+    root = project.root
+    project.tasks(f"""\
+  files: {{transform: shell.run, params: {{command: 'cat out/*.csv', inputs: ['{root}/out/*.csv']}}}}
+  rows: {{transform: tabular.read, params: {{path: '{root}/docs/../out/a.csv'}}}}
+  listed: {{transform: shell.run, params: {{command: 'true'}}, files: ['{root}/**/a.csv']}}
+  maker: {{transform: shell.run, params: {{command: 'printf "a\\n1\\n" > out/a.csv', outputs: ['{root}/out/a.csv']}}}}
+""")
+    done = project.fast("run", "--json")
+    assert done.outcomes() == dict.fromkeys(["maker", "files", "rows", "listed"], "ran")
+    assert next(iter(done.outcomes())) == "maker"
+    project.edit(
+        "pipeline.yaml", "  rows: ", "  b: {transform: shell.run, params: {command: x, outputs: [out/a.csv]}}\n  rows: "
+    )
+    assert "error: tasks 'b' and 'maker' both write 'out/a.csv'" in project.fast("validate").err
+
+
 def test_two_files_with_one_name(project: Project) -> None:
     """Their tasks would overwrite each other's state."""
     project.write("pipelines/again.yaml", project.read("pipeline.yaml"))

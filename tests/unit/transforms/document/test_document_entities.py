@@ -136,7 +136,7 @@ PIPELINE = """\
   found:
     transform: document.entities
     inputs: [letters, people]
-    params: {files: [more.csv], patterns: {CASE: "[Cc]ase (\\\\d+)"}, keep: [place]}
+    params: {files: [./more.csv], patterns: {CASE: "[Cc]ase (\\\\d+)"}, keep: [place]}
 """
 
 
