@@ -15,6 +15,7 @@ from mmetl.api.html import Head, html_table
 from mmetl.api.query import query
 from mmetl.api.rows import SHOWN, Answer, Rows, closed
 from mmetl.cache.lock import reading
+from mmetl.cache.python_rows import python_rows
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Table
 from mmetl.core.find import find_task
@@ -140,7 +141,7 @@ class Artifact(Rows):
         """Return the first rows; no more than these are read."""
         manifest = self._table_manifest()
         with self._batches() as reader:
-            rows = itertools.islice((row for batch in reader for row in batch.to_pylist()), limit)
+            rows = itertools.islice((row for batch in reader for row in python_rows(batch)), limit)
             return Head(tuple(reader.schema.names), tuple(rows), manifest.rows or self.rows)
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from mmetl.cache.layout import part_path
 from mmetl.cache.lock import reading
+from mmetl.cache.python_rows import python_rows
 from mmetl.contracts.artifact import Column, Manifest, Part
 from mmetl.contracts.plan import Plan
 from mmetl.contracts.transform import Table
@@ -151,7 +152,7 @@ def _rows(before: Table, after: Table, key: tuple[str, ...], limit: int) -> tupl
         db.rows(f"create temp table __changes as {sql}")
         counts = dict(db.rows("select kind, count(*) from __changes group by kind"))
         rows = db.stream(f"select kind, before, after from __changes order by place, kind limit {limit}")
-        return counts, [Change(**row) for batch in rows.batches for row in batch.to_pylist()]
+        return counts, [Change(**row) for batch in rows.batches for row in python_rows(batch)]
 
 
 def _keyed(old: Mapping[str, str], new: Mapping[str, str], key: Sequence[str]) -> str:

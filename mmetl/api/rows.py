@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmetl.api.html import Head, html_table
+from mmetl.cache.python_rows import python_rows
 from mmetl.engines.packages import require
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Rows(ABC):
     def head(self, limit: int = SHOWN) -> Head:
         """Return the first rows, as they are shown."""
         table = self.to_arrow()
-        return Head(tuple(table.column_names), tuple(table.slice(0, limit).to_pylist()), table.num_rows)
+        return Head(tuple(table.column_names), tuple(python_rows(table.slice(0, limit))), table.num_rows)
 
     def show(self, limit: int = SHOWN) -> None:
         """Print the first rows, aligned."""

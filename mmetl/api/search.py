@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from mmetl.api.query import query
+from mmetl.cache.python_rows import python_rows
 from mmetl.config.secrets import resolve_secrets
 from mmetl.contracts.plan import Plan
 from mmetl.core.project import Project
@@ -185,7 +186,7 @@ class _Searcher:
 
     def _query(self, sql: str) -> list[dict[str, Any]]:
         with query(self._project, sql, self._where or "") as rows:
-            return [row for batch in rows.batches for row in batch.to_pylist()]
+            return [row for batch in rows.batches for row in python_rows(batch)]
 
 
 class _Index(NamedTuple):

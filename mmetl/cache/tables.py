@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from mmetl.cache.arrow_types import arrow_schema
 from mmetl.cache.encodings import FORMAT, encodings
+from mmetl.cache.python_rows import python_rows
 from mmetl.cache.zeros import with_plain_zeros
 from mmetl.contracts.artifact import Part
 from mmetl.contracts.transform import Parts, Table
@@ -270,7 +271,7 @@ def unique(batches: Iterable[pa.RecordBatch], key: Sequence[str]) -> Iterator[pa
         if pc.any(repeated, min_count=0).as_py():
             rows = pa.table([c.slice(1) for c in columns], names=[str(i) for i in range(len(key))])
             found = rows.filter(repeated).group_by(rows.column_names).aggregate([])
-            raise repeated_key(key, [tuple(r.values()) for r in found.slice(0, SHOWN_KEYS).to_pylist()])
+            raise repeated_key(key, [tuple(r.values()) for r in python_rows(found.slice(0, SHOWN_KEYS))])
         last = [c.slice(len(c) - 1) for c in columns]
         yield batch
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from mmetl.cache.python_rows import python_rows
 from mmetl.checks.footers import read_footers
 from mmetl.checks.functions import Own, put_function
 from mmetl.checks.languages import put_language
@@ -216,7 +217,7 @@ def _rows(db: Session, rule: Rule, limit: int) -> list[dict[str, Any]]:
     if not limit or not rule.failing:
         return []
     batches = db.stream(f"select * from (\n{rule.failing}\n) limit {limit}").batches
-    return list(itertools.islice((row for batch in batches for row in batch.to_pylist()), limit))
+    return list(itertools.islice((row for batch in batches for row in python_rows(batch)), limit))
 
 
 def _result(rule: Rule, value: int | None, total: int, db: Session) -> Result:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from mmetl.cache.python_rows import python_rows
 from mmetl.contracts.transform import Input, Job
 from mmetl.engines.duckdb import Session, session
 from mmetl.errors import CellError, TaskError
@@ -64,7 +65,7 @@ def found_rows(table: Input, job: Job) -> Found:
     rows = whole_table(job, table)
     with session(job.scratch, threads=1) as db:
         db.register("found", rows)
-        return Found(dict(db.columns("from found")), rows.to_pylist())
+        return Found(dict(db.columns("from found")), python_rows(rows))
 
 
 def _column(db: Session, name: str, rows: Written, kind: str | None) -> pa.Array:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmetl.cache.layout import SCRATCH
 from mmetl.cache.lock import reading
+from mmetl.cache.python_rows import python_rows
 from mmetl.cli.output import (
     JSON_SCHEMA_VERSION,
     LEFT,
@@ -148,7 +149,7 @@ def _rows(project: Project, found: Input) -> Iterator[dict[str, Any]]:
 
         with view_rows(found, project.root / SCRATCH / f"show-{os.getpid()}") as stream:
             for batch in stream:
-                yield from batch.to_pylist()
+                yield from python_rows(batch)
         return
     from mmetl.cache.tables import read_table
 
@@ -156,4 +157,4 @@ def _rows(project: Project, found: Input) -> Iterator[dict[str, Any]]:
     if found.manifest.buckets > 1 and found.manifest.rows <= SORTED_ROWS:
         reader = reader.read_all().sort_by([(k, "ascending") for k in found.manifest.key]).to_reader()
     for batch in reader:
-        yield from batch.to_pylist()
+        yield from python_rows(batch)

@@ -10,6 +10,7 @@ from typing import Any
 from mmetl.api.cypher import cypher
 from mmetl.api.diff import Change, Difference, diff
 from mmetl.api.query import query
+from mmetl.cache.python_rows import python_rows
 from mmetl.cli.output import JSON_SCHEMA_VERSION, count, say, say_json, talk
 from mmetl.cli.rows import cell, print_csv, print_json, print_table
 from mmetl.core.find import find_task
@@ -24,7 +25,7 @@ def run_query(sql: str, limit: int | None, *, as_json: bool = False, as_csv: boo
     """Print the rows of a query over the project's artifacts, as they are computed."""
     _refuse_both(as_json=as_json, as_csv=as_csv)
     with query(Project.open("."), sql) as rows:
-        listed = (row for batch in rows.batches for row in batch.to_pylist())
+        listed = (row for batch in rows.batches for row in python_rows(batch))
         _print(list(rows.schema.names), listed, limit, as_json=as_json, as_csv=as_csv)
     return ExitCode.DONE
 

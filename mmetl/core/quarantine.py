@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mmetl.cache.artifacts import PartStore
+from mmetl.cache.python_rows import python_rows
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Input, Table, View
 from mmetl.core.inputs import Inputs
@@ -56,7 +57,7 @@ def rows_aside(project: Project, aside: Aside) -> Iterator[dict[str, Any]]:
     from mmetl.cache.tables import read_table
 
     for batch in read_table(_table(project, aside)):
-        yield from batch.to_pylist()
+        yield from python_rows(batch)
 
 
 def with_aside(table: Input, aside: Input | None = None) -> Input:

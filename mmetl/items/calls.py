@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmetl.cache.arrow_types import type_text
+from mmetl.cache.python_rows import python_rows
 from mmetl.cache.tables import cast
 from mmetl.contracts.items import TOKENS_BESIDE, BusyError, Items
 from mmetl.contracts.transform import Job
@@ -296,7 +297,7 @@ class Caller:
         sizes = named.group_by([ITEM, *key], use_threads=False).aggregate([([], "count_all")])
         repeated = sizes.filter(pc.greater(sizes.column("count_all"), 1))
         if repeated.num_rows:
-            shown = ", ".join("/".join(str(r[k]) for k in key) for r in repeated.slice(0, SHOWN).to_pylist())
+            shown = ", ".join("/".join(str(r[k]) for k in key) for r in python_rows(repeated.slice(0, SHOWN)))
             raise TaskError(
                 f"'{self.name}' returned several rows of one item with the same key: {shown}",
                 help="add an occurrence number to the key, or return each once",

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from mmetl.cache.python_rows import python_values
+
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 """Shape (rows, 2): the high and the low half of each hash."""
 
@@ -113,7 +115,7 @@ def _values(column: pa.Array) -> Iterator[Any]:  # noqa: PLR0911 - one line a ki
         return (b"\x01" if v else b"\x00" for v in column.to_pylist())
     if t.is_dictionary(column.type):
         return _values(pc.cast(column, column.type.value_type))
-    return (repr(v).encode() for v in column.to_pylist())
+    return (repr(v).encode() for v in python_values(column))
 
 
 def _slices(offsets: Any, data: Any, start: int, rows: int, width: int) -> Iterator[Any]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmetl.cache.arrow_types import columns_of
+from mmetl.cache.python_rows import python_rows
 from mmetl.cache.tables import read_part, write_table
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import Basis, ItemIndex, Items, Unit
@@ -315,9 +316,8 @@ class ItemRun:
 
     def _fail(self, unit: _Open, positions: Numbers, result: Result) -> None:
         position, error = min(result.errors.items())
-        named = (
-            unit.rows.select(self._shape.key or self._shape.reads[:1]).slice(int(positions[position]), 1).to_pylist()[0]
-        )
+        told = unit.rows.select(self._shape.key or self._shape.reads[:1])
+        named = python_rows(told.slice(int(positions[position]), 1))[0]
         shown = ", ".join(f"{k} '{v}'" if isinstance(v, str) else f"{k} {v}" for k, v in named.items())
         more = f", and {len(result.errors) - 1} more" if len(result.errors) > 1 else ""
         raise TaskError(

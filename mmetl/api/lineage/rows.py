@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from mmetl.api.lineage.tables import Readable
 from mmetl.cache.buckets import bucket_of
+from mmetl.cache.python_rows import BEYOND
 from mmetl.contracts.artifact import Column, Fingerprint, Part
 from mmetl.contracts.transform import Table, View
 from mmetl.engines.duckdb import PLACE, PLACE_BITS, PLACE_WORDS, Session, leaves, literal, session
@@ -264,7 +265,10 @@ def _key_values(want: Wanted, cut: Sequence[str], types: Mapping[str, str]) -> l
             given.setdefault(_unquoted(text[1] or text[2]), values)
     if not set(cut) <= set(given):
         return None
-    return list(zip(*(given[c].to_pylist() for c in cut), strict=True))
+    try:
+        return list(zip(*(given[c].to_pylist() for c in cut), strict=True))
+    except BEYOND:
+        return None
 
 
 def _unquoted(name: str) -> str:

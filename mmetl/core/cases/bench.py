@@ -14,6 +14,7 @@ from mmetl.cache.artifacts import PartStore
 from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.layout import part_path
 from mmetl.cache.listing import is_glob, list_files
+from mmetl.cache.python_rows import python_rows
 from mmetl.config.cases import Given
 from mmetl.config.secrets import resolve_secrets, secret_values
 from mmetl.contracts.artifact import Manifest
@@ -306,7 +307,7 @@ class _Stage:
                     where = self.trial.where(what, n, name, on_key=True)
                     raise _StopError(Problem(f"the table has no column '{name}'", where, help_), "failed")
         compared = {name: kind for name, kind in types.items() if name in named or not named}
-        wanted = self._typed((what,), expected, compared).to_pylist()
+        wanted = python_rows(self._typed((what,), expected, compared))
         rows = [{c: row[c] for c in compared} for row in found.rows] if found else []
         key = manifest.key if manifest else ()
         ordered = self.trial.case.ordered and what == "expected"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from mmetl.cache.python_rows import python_rows
 from mmetl.contracts.items import Items
 from mmetl.items.transform import ItemTransform
 
@@ -94,7 +95,7 @@ def verbalized(batch: pa.RecordBatch, params: VerbalizeParams) -> dict[str, list
     template = Template(params.template, params.between)
     texts: list[str | None] = []
     errors: list[str | None] = []
-    for row in batch.select(columns_of(params.template)).to_pylist():
+    for row in python_rows(batch.select(columns_of(params.template))):
         try:
             text, error = template.fill(row), None
         except (ValueError, TypeError) as e:
