@@ -28,7 +28,7 @@ class ExitCode(enum.IntEnum):
     REFUSED = 4
     """mmETL declined: another run holds the lock, the state file cannot be used, or data would be lost."""
     MISSING = 5
-    """A plug-in or an optional package is not installed."""
+    """A plug-in or an optional package is not installed: nothing was run, or that is why tasks failed, and nothing else did."""
     STALE = 10
     """`dry-run --exit-code`: something would run."""
     LIMIT = 11

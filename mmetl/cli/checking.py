@@ -9,6 +9,7 @@ from typing import Any
 from mmetl.cli.output import USAGE, columns, count, counted, run_json, say, say_json, some, talk
 from mmetl.cli.running import open_project
 from mmetl.contracts.plan import Plan
+from mmetl.core.guards import refuse_uninstalled
 from mmetl.core.options import RunOptions
 from mmetl.core.preview import Preview, preview
 from mmetl.core.project import Project
@@ -96,6 +97,8 @@ def validate(pipeline: str | None, variables: Mapping[str, str], *, connect: boo
     if problems:
         raise ConfigError(problems)
     project.refuse_clashes(plans)
+    for plan in plans.values():
+        refuse_uninstalled(project.details(plan, plan.tasks), leave_out=False)
     for plan in plans.values():
         say(f"{plan.pipeline}: valid, {count(len(plan.tasks), 'task')}")
     return _connect(project) if connect else ExitCode.DONE

@@ -11,10 +11,7 @@ from mmetl.cli.progress import Starting
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.run import run as core_run
-from mmetl.errors import ExitCode
 from mmetl.observability.runs import kept_leftovers
-
-EXIT = {"succeeded": ExitCode.DONE, "failed": ExitCode.TASK_FAILED, "cancelled": ExitCode.INTERRUPTED}
 
 
 def open_project(pipeline: str | None) -> tuple[Project, Path]:
@@ -45,4 +42,4 @@ def run_file(project: Project, path: Path, options: RunOptions, *, as_json: bool
         for left in kept_leftovers(project.store, result.run_id):
             talk(LEFT.format(path=left))
         say(summary(result))
-    return ExitCode.LIMIT if failed and failed.keys() <= result.limited else EXIT[result.status]
+    return result.exit_code

@@ -82,6 +82,7 @@ class TaskDetail(NamedTuple):
         related: `task.column` of a check -> the task.
         counted: whether the transform can tell, before it runs, how many items it would compute.
         prepared: what the transform has found out of the params (see `Declaration`).
+        missing: packages of extras that it is sure to need and that were not installed when it was planned.
     """
 
     transform: str
@@ -109,3 +110,4 @@ class TaskDetail(NamedTuple):
     related: Mapping[str, str] = NOTHING
     counted: bool = False
     prepared: Sequence[Any] = ()
+    missing: Sequence[str] = ()

@@ -244,6 +244,7 @@ def _set_out(session: Session, plan: Plan) -> None:
     for pipeline, tasks in chosen.items():
         of = session.plans[pipeline]
         session.set_out[pipeline] = [t for t in tasks if not UpToDate(session, of, of.tasks[t])()]
+        session.executor.load_details(of, session.set_out[pipeline])
     asked, stale = (
         [t if len(chosen) == 1 else f"{p}:{t}" for p, tasks in listed.items() for t in tasks]
         for listed in (chosen, session.set_out)

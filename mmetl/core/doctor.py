@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import re
 import shutil
 import sqlite3
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from typing import Any, Literal, NamedTuple
 
 from mmetl.cache.fingerprints import COARSE_TICK_NS, TICK_NS, hash_file
@@ -19,13 +16,12 @@ from mmetl.cache.layout import PARTS, REPLACED, STATE_DIR, UNFINISHED, part_path
 from mmetl.cache.lock import RunLock, reading
 from mmetl.cache.store import NETWORK_FILE_SYSTEMS, SCHEMA_VERSION, file_system
 from mmetl.contracts.artifact import Manifest
+from mmetl.core.extras import NOT_INSTALLED, extras, required, version
 from mmetl.core.project import Project
 from mmetl.errors import MmetlError
 
 State = Literal["good", "missing", "bad"]
 TIGHT_BYTES = 1_000_000_000  # free space below which a warning is due
-_EXTRA = re.compile(r"""^([\w.-]+)[^;]*;\s*extra\s*==\s*['"]([\w-]+)['"]""")
-_NOT_TOLD = frozenset({"dev", "all"})
 
 
 class Finding(NamedTuple):
@@ -57,36 +53,18 @@ def _safely(group: str, name: str, look: Callable[[], list[Finding]]) -> list[Fi
 
 
 def _installation() -> Iterator[Finding]:
-    yield Finding("installation", "mmetl", _version("mmetl") or "not installed as a package")
+    yield Finding("installation", "mmetl", version("mmetl"))
     yield Finding("installation", "python", f"{platform.python_version()} ({sys.executable})")
     yield Finding("installation", "system", f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs")
     yield Finding("installation", "sqlite", sqlite3.sqlite_version)
-    wanted: list[tuple[str, str]] = []
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        for text in metadata.requires("mmetl") or ():
-            found = _EXTRA.match(text)
-            if found and found[2] not in _NOT_TOLD:
-                wanted.append((found[2], found[1]))
-            elif not found:
-                name = re.split(r"[^\w.-]", text, maxsplit=1)[0]
-                yield Finding("installation", name, _version(name) or "not installed")
-    sizes = Counter(extra for extra, _ in wanted)
-    own: dict[str, str] = {}  # a package that several extras bring belongs to the smallest
-    for extra, name in sorted(wanted, key=lambda found: (sizes[found[0]], found)):
-        own.setdefault(name, extra)
-    for name, extra in own.items():
-        version = _version(name)
-        if version:
-            yield Finding(f"extra {extra}", name, version)
+    for name in required():
+        yield Finding("installation", name, version(name))
+    for name, extra in extras().items():
+        found = version(name)
+        if found == NOT_INSTALLED:
+            yield Finding(f"extra {extra}", name, found, "missing", f"pip install 'mmetl[{extra}]'")
         else:
-            yield Finding(f"extra {extra}", name, "not installed", "missing", f"pip install 'mmetl[{extra}]'")
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
+            yield Finding(f"extra {extra}", name, found)
 
 
 def _disk(project: Project) -> Iterator[Finding]:

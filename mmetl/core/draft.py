@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,13 +100,16 @@ class Draft:
         """Return the values that the members of a family stand for."""
         return [dict(pipeline.tasks[m].matrix) for m in members]
 
-    def detail(self, pipeline: Pipeline, drafts: Mapping[str, Draft], recipe: str) -> TaskDetail:
+    def detail(
+        self, pipeline: Pipeline, drafts: Mapping[str, Draft], recipe: str, missing: Sequence[str]
+    ) -> TaskDetail:
         """Return what running the task needs.
 
         Args:
             pipeline: that it stands in.
             drafts: all tasks.
             recipe: its recipe as JSON, in which the params stand that the transform does not leave out.
+            missing: packages that it needs and that are not installed.
         """
         spec, pushed = self.spec, self.pushed_to(drafts)
         return TaskDetail(
@@ -135,4 +138,5 @@ class Draft:
             related=self.related,
             counted=hasattr(self.transform, "estimate"),
             prepared=self.declared.prepared,
+            missing=missing,
         )

@@ -31,7 +31,7 @@ from mmetl.core.decide import Facts, Lists, Record, seen_anew
 from mmetl.core.done import Done
 from mmetl.core.families import view_manifest
 from mmetl.core.folders import place, publish, strangers
-from mmetl.core.guards import refuse, refuse_folder
+from mmetl.core.guards import refuse, refuse_folder, refuse_uninstalled
 from mmetl.core.history import ItemHistory
 from mmetl.core.jobs import Jobs
 from mmetl.core.keep import tidy
@@ -45,7 +45,7 @@ from mmetl.core.sources import CodeWatch
 from mmetl.core.spending import Budget, Spending
 from mmetl.core.telling import sentence, tell
 from mmetl.core.why import in_detail
-from mmetl.errors import LimitError
+from mmetl.errors import ExitCode, LimitError, MissingError
 from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.observability.runs import (
     Status,
@@ -95,7 +95,7 @@ class Executor:
         self._begin = threading.Lock()
         self._started_in = ""
         self._indexed: set[Fingerprint] = set()
-        self.limited: set[str] = set()  # tasks that stopped before a limit was passed
+        self.codes: dict[str, ExitCode] = {}  # of failed tasks whose error has a code that says more than "it failed"
         self._budget = Budget(options.max_tokens, options.max_cost)
         self._meters: dict[str, Spending] = {}
         self._details: dict[tuple[str, str], TaskDetail] = {}
@@ -210,8 +210,8 @@ class Executor:
             if self.cancelled or self.interrupts.seen:
                 return TaskRun(node.name, "skipped", why)  # it did not fail: it was stopped, and stays invalidated
             told = tell(in_yaml(self.project, plan, node.name, self.options.variables, e), log)
-            if isinstance(e, LimitError):
-                self.limited.add(node.name)
+            if isinstance(e, LimitError | MissingError):
+                self.codes[node.name] = e.exit_code
             spent = self._spent(plan, node)
             result = TaskRun(node.name, "failed", why, 0, 0, time.perf_counter() - started, told, spent)
             self._commit_failure(plan, node, facts, result)
@@ -241,9 +241,10 @@ class Executor:
         return meter.counts if meter else {}
 
     def load_details(self, plan: Plan, tasks: Sequence[str]) -> None:
-        """Read what several tasks need at once."""
-        for name, detail in self.project.details(plan, tasks).items():
-            self._details[plan.key, name] = detail
+        """Read what several tasks need at once. Raises MissingError if that is a package which is not installed."""
+        details = self.project.details(plan, tasks)
+        self._details.update(((plan.key, name), detail) for name, detail in details.items())
+        refuse_uninstalled(details)
 
     def _detail(self, plan: Plan, name: str) -> TaskDetail:
         if (plan.key, name) not in self._details:

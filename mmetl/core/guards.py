@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
-from mmetl.contracts.plan import TaskNode
+from mmetl.contracts.plan import TaskDetail, TaskNode
 from mmetl.core.decide import Facts, listed_before, missing_inputs, unusable_inputs
-from mmetl.errors import TaskError
+from mmetl.errors import MissingError, TaskError
 from mmetl.utils.shrink import has_shrunk
 from mmetl.utils.text import shown
+
+SHOWN = 5  # tasks that a message names
 
 
 def refuse(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None:
@@ -25,6 +28,32 @@ def refuse(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None:
     refuse_unusable(node, facts)
     refuse_shrunk(node, facts, allowed)
     refuse_missing(node, facts, allowed)
+
+
+def refuse_uninstalled(details: Mapping[str, TaskDetail], *, leave_out: bool = True) -> None:
+    """Refuse tasks that would fail since a package of an extra is not installed: before anything is run.
+
+    Args:
+        details: of the tasks.
+        leave_out: whether they may be left out, by `--exclude`.
+
+    Raises:
+        MissingError: naming all of these packages and tasks.
+    """
+    tasks = [name for name, detail in details.items() if detail.missing]
+    if not tasks:
+        return
+    from mmetl.core.extras import extras
+
+    packages = sorted({p for name in tasks for p in details[name].missing})
+    known = extras()
+    which = ",".join(sorted({known[p] for p in packages if p in known}))
+    more = f" and {len(tasks) - SHOWN} more" if len(tasks) > SHOWN else ""
+    names = ", ".join(f"'{p}'" for p in packages) + (" is" if len(packages) == 1 else " are")
+    raise MissingError(
+        f"{names} not installed; needed by {', '.join(tasks[:SHOWN])}{more}",
+        help=f"pip install 'mmetl[{which}]'" + (", or leave such tasks out with --exclude" if leave_out else ""),
+    )
 
 
 def refuse_folder(facts: Facts, path: str) -> None:

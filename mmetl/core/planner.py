@@ -24,6 +24,7 @@ from mmetl.core.compiled import Compiled
 from mmetl.core.dag import CycleError, topological_sort
 from mmetl.core.draft import Draft
 from mmetl.core.expected import related_tasks
+from mmetl.core.extras import lacking, version
 from mmetl.core.namesakes import Namesakes
 from mmetl.core.outside import Place, no_connection
 from mmetl.core.own_files import OwnFiles
@@ -95,10 +96,12 @@ class Planner:
         nodes, details, recipes = {}, {}, {}
         for name in order:
             draft = drafts[name]
-            recipe = canonical_json(self._recipe(name, draft, drafts))
+            made = self._recipe(name, draft, drafts)
+            recipe = canonical_json(made)
             recipes[fingerprint := fingerprint_recipe(recipe)] = recipe
             nodes[name] = draft.node(name, fingerprint)
-            details[name] = draft.detail(self.pipeline, drafts, recipe)
+            missing = lacking(draft.transform, {**made.get("packages", {}), **made.get("check_packages", {})})
+            details[name] = draft.detail(self.pipeline, drafts, recipe, missing)
         files = (*(self._relative(f) for f in (*self.loaded.files, *self._connection_files)), *sorted(self.code_files))
         self._refuse_own_files(drafts, OwnFiles(self.root, files))
         if self.problems:
@@ -379,9 +382,9 @@ class Planner:
         if draft.families:
             recipe["families"] = {a: draft.values(self.pipeline, names) for a, names in draft.families.items()}
         if packages := (*draft.transform.packages, *draft.declared.packages):
-            recipe["packages"] = {p: self._version(p) for p in packages}
+            recipe["packages"] = self._versions_of(packages)
         if looked_at_by := [p for check in draft.spec.expect for p in check.packages]:
-            recipe["check_packages"] = {p: self._version(p) for p in looked_at_by}
+            recipe["check_packages"] = self._versions_of(looked_at_by)
         for part, called in self._calls(name, draft).items():
             if code := self._code(name, draft, called):
                 recipe[part] = code
@@ -461,15 +464,11 @@ class Planner:
         self.env_used[name] = value
         return None if value is None else xxh3_hex(value.encode(errors="surrogateescape"))
 
-    def _version(self, package: str) -> str:
-        if package not in self._versions:
-            from importlib.metadata import PackageNotFoundError, version
-
-            try:
+    def _versions_of(self, packages: Iterable[str]) -> dict[str, str]:
+        for package in packages:
+            if package not in self._versions:
                 self._versions[package] = version(package)
-            except PackageNotFoundError:
-                self._versions[package] = "not installed"
-        return self._versions[package]
+        return {p: self._versions[p] for p in packages}
 
     # --- problems
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mmetl.cache.fingerprints import build_key
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.core.decide import Decision, Facts, decide
-from mmetl.core.guards import refuse, refuse_folder
+from mmetl.core.guards import refuse, refuse_folder, refuse_uninstalled
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
@@ -41,7 +41,11 @@ class Preview(NamedTuple):
 
 
 def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, list[Preview]]:
-    """Take the decision that `run` would take, and change nothing."""
+    """Take the decision that `run` would take, and change nothing.
+
+    Raises:
+        MissingError: if a package is not installed that a stale task needs.
+    """
     plan = project.plan(path, options.variables)
     selected, forced = select(project, plan, options)
     options = options._replace(allow_shrink=frozenset(task_name(plan, t) for t in options.allow_shrink))
@@ -50,7 +54,7 @@ def preview(project: Project, path: Path, options: RunOptions) -> tuple[Plan, li
 
 
 class _Foresight:
-    """Goes over decided tasks in order, and supposes what comes of each."""
+    """Goes over decided tasks in order, and supposes what comes of each. Raises MissingError where a run would not begin."""
 
     def __init__(
         self, project: Project, plan: Plan, options: RunOptions, facts: Facts, decisions: Mapping[str, Decision]
@@ -58,6 +62,7 @@ class _Foresight:
         self.project, self.plan, self.options = project, plan, options
         self.facts, self.decisions = facts, decisions
         self.details = project.details(plan, [n for n, d in decisions.items() if d.freshness != "fresh"])
+        refuse_uninstalled(self.details)
         self._supposed: set[str] = set()  # tasks that would be restored
         self._fail: set[str] = set()  # tasks that would fail, or not come to their turn for that
 

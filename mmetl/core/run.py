@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from mmetl.cache.stat_cache import save_file_changes
@@ -12,6 +13,7 @@ from mmetl.contracts.plan import Plan
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.select import select, task_name
+from mmetl.errors import ExitCode
 from mmetl.observability.runs import Status, TaskRun, new_run_id, record_noop
 from mmetl.utils.garbage import collection_paused
 
@@ -39,7 +41,7 @@ class Progress(Protocol):
 class RunResult(NamedTuple):
     """How a run ended, with every selected task in plan order. `seconds` is wall time.
 
-    `limited`: tasks that stopped before the run spent more than it may; they count as failed.
+    `codes`: failed task -> exit code, for those whose error has one of its own: a limit was reached, a package is missing.
     """
 
     run_id: str
@@ -47,7 +49,15 @@ class RunResult(NamedTuple):
     status: Status
     tasks: tuple[TaskRun, ...]
     seconds: float
-    limited: frozenset[str] = frozenset()
+    codes: Mapping[str, ExitCode] = MappingProxyType({})
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What a process says of it: a code of its own, where all tasks that failed have the same one."""
+        if self.status != "failed":
+            return ExitCode.DONE if self.status == "succeeded" else ExitCode.INTERRUPTED
+        found = {self.codes.get(t.task, ExitCode.TASK_FAILED) for t in self.tasks if t.outcome == "failed"}
+        return found.pop() if len(found) == 1 else ExitCode.TASK_FAILED
 
 
 def run(project: Project, path: Path, options: RunOptions, progress: Progress) -> RunResult:
@@ -57,6 +67,7 @@ def run(project: Project, path: Path, options: RunOptions, progress: Progress) -
         ConfigError: if the pipeline is invalid.
         UsageError: for a selector that is wrong, or selects nothing.
         RefusedError: if another run holds the project, or its state file cannot be used.
+        MissingError: if a package is not installed that a task to be run is sure to need.
     """
     started = time.perf_counter()
     with collection_paused():
@@ -73,12 +84,12 @@ def _run(project: Project, path: Path, options: RunOptions, progress: Progress, 
         return _noop(project, plan, options, selected, started)
     from mmetl.core.work import Work, work_off  # imports doit
 
-    status, run_id, worked, limited = work_off(
+    status, run_id, worked, codes = work_off(
         Work(project, plan, options, selected, facts, decisions, version), progress
     )
     known = {t.task: t for t in worked}
     tasks = tuple(known.get(n) or TaskRun(n, "fresh") for n in selected)
-    return RunResult(run_id, plan.pipeline, status, tasks, time.perf_counter() - started, limited)
+    return RunResult(run_id, plan.pipeline, status, tasks, time.perf_counter() - started, codes)
 
 
 def _noop(project: Project, plan: Plan, options: RunOptions, selected: Sequence[str], started: float) -> RunResult:

@@ -18,6 +18,7 @@ from mmetl.core.outcomes import never_ran
 from mmetl.core.project import Project
 from mmetl.core.run import Progress
 from mmetl.core.session import Session
+from mmetl.errors import ExitCode
 from mmetl.observability.logs import routed_output
 from mmetl.observability.runs import Status, TaskRun
 
@@ -41,17 +42,19 @@ class Work(NamedTuple):
     version: int
 
 
-def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun], frozenset[str]]:
-    """Run what is stale; return how that went, the run's id, every task that was looked at, and those that a limit stopped.
+def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun], Mapping[str, ExitCode]]:
+    """Run what is stale; return how that went, the run's id, every task that was looked at, and codes of failed ones (see `RunResult`).
 
     Raises:
         RefusedError: if another run holds the project.
+        MissingError: if a package is not installed that a stale task needs; nothing was run then.
     """
     session = Session(work.project, work.options, [work.plan])
     executor = session.executor
     executor.progress = progress.items
-    definition = definition_of(work.project.store, work.plan.key)
-    executor.begin(work.plan.pipeline, work.selected, _stale(work.decisions), definition)
+    stale = _stale(work.decisions)
+    executor.load_details(work.plan, stale)
+    executor.begin(work.plan.pipeline, work.selected, stale, definition_of(work.project.store, work.plan.key))
     status: Status = "failed"
     left: list[TaskRun] = []
     try:
@@ -65,7 +68,7 @@ def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun]
         left = _left(work.plan, _stale(work.decisions), executor)
         executor.end(status, {work.plan.pipeline: left})
     worked = [*executor.outcomes.values(), *left]
-    return status, executor.run_id, worked, frozenset(executor.limited)
+    return status, executor.run_id, worked, executor.codes
 
 
 def _stale(decisions: Mapping[str, Decision]) -> list[str]:
@@ -78,7 +81,6 @@ def _run(session: Session, work: Work, progress: Progress) -> Status:
     certain = [n for n in stale if work.decisions[n].freshness == "stale"]
     executor.invalidate(work.plan, work.facts, certain)
     remove_leftovers(work.project.store, work.facts, certain, executor.run_id)
-    executor.load_details(work.plan, stale)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     gc.enable()

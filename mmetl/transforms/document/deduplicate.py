@@ -96,6 +96,7 @@ class Deduplicate:
     params = DeduplicateParams
     packages: tuple[str, ...] = SIGNATURES.packages
     code: tuple[str, ...] = ()
+    optional_packages = SIGNATURES.packages  # `method: exact` needs none
 
     def declare(self, params: DeduplicateParams, scope: Scope) -> Declaration:  # noqa: ARG002  the protocol's parameters
         """Say that it reads its input. Raises ParamError without exactly one."""

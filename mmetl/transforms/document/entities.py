@@ -90,6 +90,8 @@ def _listed(names: Names) -> Iterator[Name]:
 class Entities(ItemTransform):
     """See the module."""
 
+    optional_packages = ("pyahocorasick",)  # patterns and models need it not
+
     def declare(self, params: EntitiesParams, scope: Scope) -> Declaration:
         """Name the files and the model that it reads. Raises ParamError where it would look for nothing."""
         declared = super().declare(params, scope)

@@ -47,6 +47,8 @@ class ParseParams(BaseModel):
 class Parse(ItemTransform):
     """See the module. Texts are read in this process, all other formats in workers, which a crash costs one file."""
 
+    optional_packages = ("kreuzberg", "pillow", "pypdfium2", "selectolax")  # a folder of texts needs none of them
+
     def declare(self, params: Any, scope: Scope) -> Declaration:
         """Name the files of tesseract, where it is used: others may read otherwise. Raises MissingError where it is not installed."""
         declared = super().declare(params, scope)

