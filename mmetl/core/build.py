@@ -33,7 +33,7 @@ from mmetl.core.pools import Gates, Pools
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
 from mmetl.core.session import CUTOFF, Session, artifact_name
-from mmetl.errors import MmetlError, RefusedError
+from mmetl.errors import ExitCode, MmetlError, RefusedError
 from mmetl.observability.runs import Status, TaskRun
 
 DOIT_CONFIG: dict[str, Any] = {
@@ -353,6 +353,13 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
                 todo += tasks[name].task_dep
         if _current:
             _current[-1].choose(wanted)
+
+    def complete_run(self) -> None:
+        """Tell what failed. A run that was interrupted ends here: doit, which lets that pass, would end with a traceback."""
+        super().complete_run()
+        if isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            sys.stderr.write("interrupted\n")
+            raise SystemExit(int(ExitCode.INTERRUPTED)) from None
 
     def add_failure(self, task: Task, fail: Any) -> None:
         """Note a task that never came to its action, since a dependency of it is missing."""
