@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 import re
@@ -29,6 +30,16 @@ def plain_path(root: str, path: str) -> str:
     ('out/a.csv', 'out/a.csv')
     """
     return posixpath.normpath(path).removeprefix(root.rstrip("/") + "/")
+
+
+def fixed_folder(glob: str) -> str:
+    """Return the folder that all files of a glob lie in or below; empty for that of the project.
+
+    >>> fixed_folder("in/2024/*.csv"), fixed_folder("/data/*/x.csv"), fixed_folder("*.csv")
+    ('in/2024', '/data', '')
+    """
+    parts = glob.split("/")
+    return "/".join(itertools.takewhile(lambda part: not is_glob(part), parts[:-1]))
 
 
 class _Bounds(NamedTuple):
@@ -76,10 +87,8 @@ def _listed(root: str, pattern: str) -> Iterator[tuple[str, list[str]]]:
     """Yield folders with the names of their files that match; a folder that several parts of a pattern lead to comes several times."""
     parts = pattern.split("/")
     base = os.path.join(root, "") if not pattern.startswith("/") else "/"
-    fixed = 0
-    while fixed < len(parts) - 1 and not is_glob(parts[fixed]):
-        fixed += 1
-    start = "/".join(parts[:fixed])
+    start = fixed_folder(pattern)
+    fixed = start.count("/") + 1 if start or pattern.startswith("/") else 0
     bounds = _Bounds(base, os.path.realpath(root), os.path.realpath(os.path.join(root, STATE_DIR)))
     yield from _walk(bounds, start, os.path.realpath(os.path.join(base, start)), parts[fixed:], ())
 

@@ -82,6 +82,7 @@ class TaskDetail(NamedTuple):
         related: `task.column` of a check -> the task.
         counted: whether the transform can tell, before it runs, how many items it would compute.
         prepared: what the transform has found out of the params (see `Declaration`).
+        filled: whether its globs have to stand for a file at least.
         missing: packages of extras that it is sure to need and that were not installed when it was planned.
     """
 
@@ -110,4 +111,5 @@ class TaskDetail(NamedTuple):
     related: Mapping[str, str] = NOTHING
     counted: bool = False
     prepared: Sequence[Any] = ()
+    filled: bool = False
     missing: Sequence[str] = ()

@@ -318,6 +318,7 @@ class Transform(Protocol):
         code: `module:qualname` entries of project code that is the transform itself; empty for built-ins.
 
     Tasks whose `packages` are not installed are refused before a run; those that only some inputs or params need stand in an attribute `optional_packages` too.
+    One that can make nothing of globs that stand for no file has an attribute `filled = True`.
     A transform that can be a view (`materialize: view`) has an attribute `views = True`. One that can tell before it runs what it
     would compute has a method `estimate(job)`, which returns counts as in `Made` and changes nothing. One whose work is a query has a method
     `query_text(params, inputs, key)`; one that knows where its rows come from has `lineage` (see contracts.lineage); and where another engine than DuckDB runs it, `query_engine(params of each input)`, which names that.

@@ -138,5 +138,6 @@ class Draft:
             related=self.related,
             counted=hasattr(self.transform, "estimate"),
             prepared=self.declared.prepared,
+            filled=getattr(self.transform, "filled", False),
             missing=missing,
         )

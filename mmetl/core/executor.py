@@ -255,9 +255,9 @@ class Executor:
         self, plan: Plan, node: TaskNode, facts: Facts, reasons: tuple[Reason, ...], log: TaskLog
     ) -> Done:
         inputs = facts.input_list(node)
-        refuse(node, facts, self.options.allow_shrink)
-        trees = facts.trees_of(node)
         detail = self._detail(plan, node.name)
+        refuse(node, detail, facts, self.options.allow_shrink)
+        trees = facts.trees_of(node)
         # Reading a SQLite journal touches its signature: of an optional file only the content is compared.
         before = {p: facts.files.signature_of(p) for p in inputs if p[:5] != "task " and p not in node.optional}
         digest = facts.inputs(node, trees)

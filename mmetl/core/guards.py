@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from mmetl.cache.listing import fixed_folder
 from mmetl.contracts.plan import TaskDetail, TaskNode
 from mmetl.core.decide import Facts, listed_before, missing_inputs, unusable_inputs
 from mmetl.errors import MissingError, TaskError
@@ -14,11 +15,12 @@ from mmetl.utils.text import shown
 SHOWN = 5  # tasks that a message names
 
 
-def refuse(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None:
+def refuse(node: TaskNode, detail: TaskDetail, facts: Facts, allowed: frozenset[str]) -> None:
     """Refuse a settled, observed task that must not start. `run` and `dry-run` both ask this.
 
     Args:
         node: the task.
+        detail: of it.
         facts: of its pipeline.
         allowed: tasks whose source may have become far smaller.
 
@@ -26,7 +28,8 @@ def refuse(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None:
         TaskError: with why.
     """
     refuse_unusable(node, facts)
-    refuse_shrunk(node, facts, allowed)
+    refuse_vanished(node, facts, may_be_empty=not detail.filled)
+    refuse_shrunk(node, facts, allowed, may_be_empty=not detail.filled)
     refuse_missing(node, facts, allowed)
 
 
@@ -86,16 +89,35 @@ def refuse_unusable(node: TaskNode, facts: Facts) -> None:
         raise TaskError(f"'{shown(name)}' cannot be used: {why}", help=help_)
 
 
-def refuse_shrunk(node: TaskNode, facts: Facts, allowed: frozenset[str]) -> None:
-    """Refuse a source that lists nothing where there was something, or under half of at least 20 files."""
+def refuse_vanished(node: TaskNode, facts: Facts, *, may_be_empty: bool) -> None:
+    """Refuse a source in a folder that is not there, which is no empty one: a disk may not be mounted. Raises TaskError."""
+    for glob, tree in facts.trees_of(node).items() if node.globs else ():
+        folder = fixed_folder(glob)
+        if folder and not tree.files and not os.path.isdir(facts.files.full(folder)):
+            known, empty = node.name in facts.records, f"; to empty it: make it, and run --allow-shrink {node.name}"
+            raise TaskError(
+                f"the folder '{shown(folder)}' of its source is not there",
+                help="put it back, or mend the path" + (empty if known and may_be_empty else ""),
+            )
+
+
+def refuse_shrunk(node: TaskNode, facts: Facts, allowed: frozenset[str], *, may_be_empty: bool) -> None:
+    """Refuse a source that lists nothing where there was something, or under half of at least 20 files.
+
+    Raises:
+        TaskError: which names `--allow-shrink` where that helps.
+    """
     record = facts.records.get(node.name)
     if record is None or node.name in allowed or not node.globs:
         return
-    before, now = listed_before(node, facts), sum(t.files for t in facts.trees_of(node).values())
+    listed = [tree.files for tree in facts.trees_of(node).values()]
+    before, now = listed_before(node, facts), sum(listed)
     if has_shrunk(before, now):
         raise TaskError(
             f"its source lists {now} file{'s' if now != 1 else ''} where there were {before}",
-            help=f"if that is right: mmetl run --allow-shrink {node.name}",
+            help=f"if that is right: mmetl run --allow-shrink {node.name}"
+            if may_be_empty or all(listed)
+            else "it cannot do without: put them back, or mend the path",
         )
 
 

@@ -105,7 +105,7 @@ class _Foresight:
         """Tell of a task whose inputs are what they will be."""
         detail = self.details[node.name]
         try:
-            refuse(node, self.facts, self.options.allow_shrink)
+            refuse(node, detail, self.facts, self.options.allow_shrink)
             if self._restored(node, detail, decision):
                 return Preview(node.name, "restored", reasons=tuple(told))
             for path in node.outputs:

@@ -139,6 +139,7 @@ class Read:
     params = ReadParams
     packages: tuple[str, ...] = ("duckdb", "pyarrow")
     code: tuple[str, ...] = ()
+    filled = True  # the columns are those of the files
 
     def declare(self, params: ReadParams, scope: Scope) -> Declaration:
         """Name the files. Raises ParamError for params that do not go together."""

@@ -325,7 +325,10 @@ def test_missing_folder_is_an_error(empty: Project) -> None:
     """It is not an empty listing."""
     empty.tasks(GLOB)
     done = empty.fast("run", "--json")
-    assert done.json()["tasks"][0]["error"] == "input data/*.txt is missing; no task writes it; check the path"
+    assert (
+        done.json()["tasks"][0]["error"]
+        == "the folder 'data' of its source is not there; put it back, or mend the path"
+    )
 
 
 def test_input_changed_during_the_action(empty: Project) -> None:

@@ -75,3 +75,35 @@ def test_folder_as_input(empty: Project) -> None:
     empty.tasks("  a: {transform: shell.run, params: {command: 'cat in/*', inputs: [in]}}\n")
     (task,) = empty.fast("run", "--json").json()["tasks"]
     assert task["error"] == "input in is a folder; name the files in it, such as in/*"
+
+
+SOURCES = """\
+  listed: {transform: shell.run, params: {command: "ls in > listed.txt", inputs: ['in/*.csv'], outputs: [listed.txt]}}
+  read: {transform: tabular.read, params: {path: in/*.csv}}
+"""
+FEWER = "its source lists 0 files where there were 1"
+
+
+def errors(p: Project, *argv: str) -> dict[str, str]:
+    return {t["task"]: t["error"] for t in p.fast("run", "--json", "--keep-going", *argv).json()["tasks"] if t["error"]}
+
+
+def test_folder_that_vanished(empty: Project) -> None:
+    """It is not taken for an empty one, whatever is allowed: its disk may not be mounted. What is suggested helps."""
+    empty.write("in/a.csv", "id\n1\n")
+    empty.tasks(SOURCES)
+    empty.run()
+    allow = ("--allow-shrink", "listed", "--allow-shrink", "read")
+    (empty.root / "in").rename(empty.root / "away")
+    gone = "the folder 'in' of its source is not there; put it back, or mend the path"
+    assert errors(empty, *allow) == {
+        "listed": f"{gone}; to empty it: make it, and run --allow-shrink listed",
+        "read": gone,
+    }
+    (empty.root / "in").mkdir()
+    assert errors(empty) == {
+        "listed": f"{FEWER}; if that is right: mmetl run --allow-shrink listed",
+        "read": f"{FEWER}; it cannot do without: put them back, or mend the path",
+    }
+    assert empty.run("--keep-going", *allow) == {"listed": "ran", "read": "failed"}
+    assert empty.fast("show", "read", "--json").out == '{"id": 1}\n'
