@@ -115,7 +115,7 @@ class PartStore:
     def write_out(self, part: Part) -> None:
         """Write an output file from its part: aside, then renamed into place."""
         full = self.files.full(part.path)
-        self.folder(os.path.dirname(part.path))
+        self.make_room(part.path)
         temp = f"{full}.{_temp_name()}"
         try:
             copy(self.files.full(part_path(part.fingerprint)), temp)
@@ -129,7 +129,7 @@ class PartStore:
 
     def move_out(self, temp: Path, part: Part) -> None:
         """Move a finished temporary file, of which no part is kept, to the place of an output."""
-        self.folder(os.path.dirname(part.path))
+        self.make_room(part.path)
         os.rename(temp, self.files.full(part.path))
         self._note(part)
 
@@ -156,7 +156,7 @@ class PartStore:
             if not os.path.lexists(self.files.full(place)):
                 break
             place = f"{REPLACED}/{path}.{n}"
-        self.folder(os.path.dirname(place))
+        self.make_room(place)
         shutil.move(full, self.files.full(place))
         return place
 
@@ -170,7 +170,7 @@ class PartStore:
         full = self.files.full(path)
         if self.files.seen.get(path) == fingerprint:
             return
-        self.folder(os.path.dirname(path))
+        self.make_room(path)
         try:
             fd = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
@@ -197,13 +197,19 @@ class PartStore:
             size = os.stat(temp).st_size
             os.unlink(temp)
             return size
-        self.folder(os.path.dirname(path))
+        self.make_room(path)
         with open(temp, "rb") as f:
             seal(f.fileno())
         os.rename(temp, full)
         st = sealed(full)
         self.files.put(path, fingerprint, st)
         return st.st_size if st else os.stat(full).st_size
+
+    def make_room(self, path: str) -> None:
+        """Make the folder that a file of the project is to lie in."""
+        folder = path.rpartition("/")[0]
+        if folder not in self._folders:
+            self.folder(folder)
 
     def folder(self, path: str) -> str:
         """Make a folder of the project, once; return its absolute path."""
@@ -265,7 +271,7 @@ def sync(paths: Iterable[str]) -> None:
     """Make files durable before the transaction that names them: one call for each file system (Linux), else one a file."""
     todo = list(paths)
     devices: dict[int, str] = {}
-    for folder in {os.path.dirname(p) or "." for p in todo}:
+    for folder in {p[: p.rfind("/") + 1] or "." for p in todo}:
         with contextlib.suppress(FileNotFoundError):
             devices.setdefault(os.stat(folder).st_dev, folder)
     done = [_sync_all(folder) for folder in devices.values()]

@@ -37,17 +37,21 @@ class Cancellation:
                 stop()
 
 
-@contextlib.contextmanager
-def deadline(seconds: float | None, cancellation: Cancellation) -> Iterator[None]:
-    """Run the block for at most `seconds` (None: as long as it takes).
+_NO_LIMIT = contextlib.nullcontext()
+
+
+def deadline(seconds: float | None, cancellation: Cancellation) -> contextlib.AbstractContextManager[None]:
+    """Run a block for at most `seconds` (None: as long as it takes).
 
     Raises:
         TaskTimeoutError: when the time is up. Code that blocks inside a C library notices when it returns, unless a
             registered stop interrupts it.
     """
-    if seconds is None:
-        yield
-        return
+    return _NO_LIMIT if seconds is None else _limited(seconds, cancellation)
+
+
+@contextlib.contextmanager
+def _limited(seconds: float, cancellation: Cancellation) -> Iterator[None]:
     alarm = _Alarm(threading.get_ident(), cancellation)
     timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), alarm.ring)
     timer.daemon = True

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import xxhash
 
-from mmetl.cache.fingerprints import EMPTY, MISSING, FileCache, mark_executable, trouble, unusable
+from mmetl.cache.fingerprints import EMPTY, MISSING, UNUSABLE, FileCache, mark_executable, trouble, unusable
 from mmetl.cache.layout import part_path
 from mmetl.cache.looks import look_of
 from mmetl.cache.tree_cache import TreeCache
@@ -160,14 +160,16 @@ class Facts:
         """Return every input with its fingerprint: `task NAME` for an artifact, else a path; not what globs stand for."""
         seen = self.files.seen
         found = {f"task {t}": self.manifest(t) for t in node.tables}
-        found.update((p, seen.get(p, MISSING)) for p in node.files)
-        found.update((g, unusable(self.unlisted[g].what)) for g in node.globs if g in self.unlisted)
-        found.update((p, seen[p]) for p in node.optional if seen.get(p, MISSING) not in {MISSING, EMPTY})
+        for path in node.files:
+            found[path] = seen.get(path, MISSING)
+        if node.globs or node.optional:
+            found.update((g, unusable(self.unlisted[g].what)) for g in node.globs if g in self.unlisted)
+            found.update((p, seen[p]) for p in node.optional if seen.get(p, MISSING) not in {MISSING, EMPTY})
         return found
 
     def trees_of(self, node: TaskNode) -> dict[str, Tree]:
         """Return what the globs of a task stand for; never its own outputs, nor leftovers."""
-        return {glob: self._read_of(node, self.trees.get(glob, NO_FILES)) for glob in node.globs}
+        return {glob: self._read_of(node, self.trees.get(glob, NO_FILES)) for glob in node.globs} if node.globs else {}
 
     def listing(self, node: TaskNode, glob: str) -> list[str]:
         """Return the files that a glob of a task stands for."""
@@ -473,6 +475,8 @@ def missing_inputs(node: TaskNode, facts: Facts) -> list[str]:
     seen = facts.files.seen
     missing = [f"the artifact of {t}" for t in node.tables if facts.manifest(t) == MISSING]
     missing += [p for p in node.files if seen[p] == MISSING]
+    if not node.globs:
+        return missing
     empty = [g for g, tree in facts.trees_of(node).items() if not tree.files and g not in facts.unlisted]
     return missing if empty and node.name in facts.records and not listed_before(node, facts) else missing + empty
 
@@ -486,6 +490,9 @@ def listed_before(node: TaskNode, facts: Facts) -> int:
 
 def unusable_inputs(node: TaskNode, facts: Facts) -> dict[str, str]:
     """Return the inputs of a settled, observed task that are there and cannot be used, each with why."""
+    if not (node.globs or node.optional):
+        seen = facts.files.seen
+        return {path: trouble(seen[path]) for path in node.files if seen[path][:2] == UNUSABLE}
     looked = facts.input_list(node)
     looked.update(pair for tree in facts.trees_of(node).values() for pair in tree.unusable())
     return {name: why for name, found in looked.items() if (why := trouble(found))}

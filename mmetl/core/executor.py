@@ -341,7 +341,7 @@ class Executor:
     def _make_room(self, node: TaskNode, facts: Facts, path: str) -> bool:
         """Keep a file that mmETL did not write, or that somebody changed since; return whether its place was taken."""
         if not facts.files.has(path):
-            self.parts.folder(os.path.dirname(path))
+            self.parts.make_room(path)
             return False
         refuse_folder(facts, path)
         written = facts.lists(node.name).outputs.get(path)

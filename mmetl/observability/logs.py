@@ -177,11 +177,14 @@ def routed_output() -> Iterator[None]:
         sys.stdout, sys.stderr = out, err
 
 
-@contextlib.contextmanager
-def printing_to(log: TextIO) -> Iterator[None]:
-    """Send what this thread prints to a log; only inside `routed_output`."""
-    _local.log = log
-    try:
-        yield
-    finally:
+class printing_to:  # noqa: N801  used as a function is
+    """Send what this thread prints to a log while a block runs; only inside `routed_output`."""
+
+    def __init__(self, log: TextIO) -> None:
+        self._log = log
+
+    def __enter__(self) -> None:
+        _local.log = self._log
+
+    def __exit__(self, *_: object) -> None:
         _local.log = None

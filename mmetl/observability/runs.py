@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sqlite3
@@ -124,9 +125,14 @@ def write_task_runs(db: sqlite3.Connection, run_id: str, pipeline: str, tasks: I
     )
 
 
+@functools.lru_cache  # most tasks of a run have the same ones
+def _reasons_json(reasons: tuple[str, ...]) -> str:
+    return json.dumps(reasons)
+
+
 def task_run_row(run_id: str, pipeline: str, t: TaskRun) -> tuple[Any, ...]:
     """Return the row of `task_runs`."""
-    reasons = json.dumps(t.reasons)
+    reasons = _reasons_json(tuple(t.reasons))
     counts = json.dumps(dict(t.counts)) if t.counts else "{}"
     return (run_id, pipeline, t.task, t.outcome, reasons, t.rows, t.size_bytes, round(t.seconds, 4), t.error, counts)
 

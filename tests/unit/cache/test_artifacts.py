@@ -103,12 +103,12 @@ def test_keep_makes_a_part_of_a_file_that_still_has_the_bytes(tmp_path: Path, pa
     part = parts.take("o", cached=True)
     (tmp_path / part_path(part.fingerprint)).unlink()
     again = PartStore(FileCache(str(tmp_path), {}))
-    again.keep("o", part)
+    assert again.keep("o", part.fingerprint)
     assert again.has(part.fingerprint)
     (tmp_path / part_path(part.fingerprint)).unlink()
     (tmp_path / "o").write_bytes(b"abd")
     last = PartStore(FileCache(str(tmp_path), {}))
-    last.keep("o", part)
+    assert not last.keep("o", part.fingerprint)
     assert not last.has(part.fingerprint)
     assert list((tmp_path / ".mmetl/parts/unfinished").iterdir()) == []
 
