@@ -8,6 +8,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import stat
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -80,11 +81,11 @@ class PartStore:
             cached: False keeps no copy (`cache: false`): only the fingerprint is taken.
 
         Raises:
-            TaskError: if the task did not write the file.
+            TaskError: if the task did not write the file, or something that is none.
         """
         full = self.files.full(path)
         try:
-            f = open(full, "rb", buffering=0)  # noqa: SIM115  closed below; a context manager would nest everything
+            f = open(full, "rb", buffering=0, opener=_at_once)  # noqa: SIM115  closed below; a context manager would nest everything
         except FileNotFoundError:
             raise TaskError(
                 f"it did not write its output '{path}'", help="outputs are relative to the project's folder"
@@ -93,7 +94,11 @@ class PartStore:
             raise TaskError(
                 f"its output '{path}' is not a file", help="declare each file that the task writes"
             ) from None
+        except OSError as e:
+            raise TaskError(f"its output '{path}' cannot be read: {why_not(e)}") from e
         with f:
+            if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+                raise TaskError(f"its output '{path}' is a pipe or a device, not a file", help="write a file there")
             stable = settle(f.fileno())
             st = stable or os.fstat(f.fileno())
             if st.st_size < CHUNK_BYTES:
@@ -292,3 +297,8 @@ def _sync_all(folder: str) -> bool:
         return hasattr(libc, "syncfs") and libc.syncfs(fd) == 0
     finally:
         os.close(fd)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for a writer, as a named pipe would."""
+    return os.open(path, flags | os.O_NONBLOCK)

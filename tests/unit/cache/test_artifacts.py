@@ -81,6 +81,18 @@ def test_output_that_was_not_written(tmp_path: Path, parts: PartStore) -> None:
     assert str(caught.value) == "error: its output 'folder' is not a file\nhelp: declare each file that the task writes"
 
 
+def test_output_that_is_no_file(tmp_path: Path, parts: PartStore) -> None:
+    """A named pipe is not waited for: previously a run whose command left one never ended."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to(os.devnull)
+    (tmp_path / "loop").symlink_to("loop")
+    for path in ("pipe", "null"):
+        with pytest.raises(TaskError, match=f"its output '{path}' is a pipe or a device, not a file"):
+            parts.take(path, cached=True)
+    with pytest.raises(TaskError, match="its output 'loop' cannot be read: too many levels of symbolic links"):
+        parts.take("loop", cached=False)
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o755])
 def test_written_out_as_it_was(tmp_path: Path, parts: PartStore, mode: int) -> None:
     """An output comes back with its bytes and its executable bit, in a folder made for it; no temp file stays."""
