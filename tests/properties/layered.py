@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,9 +19,16 @@ DODO = "from mmetl.core.build import DOIT_CONFIG, task_pipelines\n\n__all__ = ['
 DOORS = {"mmetl": ("mmetl", "run", "--jobs"), "doit": ("doit", "run", "-n")}
 COMMIT_S = 0.05  # a task that finished this long before a kill is not done again
 
-# Writes half of its output, sleeps, writes the rest; then says when it had finished.
+# Writes half of its output, sleeps, writes the rest; then says when it had finished. With a brake it does not go on once so many have.
 ACTION = """\
 import hashlib, os, time
+
+def braked():
+    try:
+        with open("../brake") as brake, open("../done.log") as log:
+            return len(log.readlines()) >= int(brake.read())
+    except FileNotFoundError:
+        return False
 
 def digest(name, texts):
     data = b"".join(texts)
@@ -34,7 +43,11 @@ def build(name, out, ins, slow):
             texts.append(f.read())
     text = digest(name, texts)
     with open(out, "w") as f:
-        f.write(text[:32]); f.flush(); time.sleep(slow); f.write(text[32:])
+        f.write(text[:32]); f.flush(); time.sleep(slow)
+        end = time.time() + 60
+        while braked() and time.time() < end:
+            time.sleep(0.01)
+        f.write(text[32:])
     fd = os.open("../done.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(fd, f"{name} {time.time()}\\n".encode())
     os.close(fd)
@@ -43,7 +56,10 @@ def build(name, out, ins, slow):
 SHELL = """\
 n=$1; o=$2; s=$3; shift 3
 h=$(case $n in t0_*) grep -v '^#' "$@";; *) cat "$@";; esac | sha256sum)
-printf %.32s "$h" > "$o" && sleep $s && printf '%s\\n' "$(printf %.64s "$h" | tail -c 32)" >> "$o" && \
+printf %.32s "$h" > "$o" && sleep $s
+t=0
+while [ $t -lt 6000 ] && [ "$(wc -l < ../done.log)" -ge "$(cat ../brake 2>/dev/null || echo 1000)" ]; do t=$((t + 1)); sleep 0.01; done
+printf '%s\\n' "$(printf %.64s "$h" | tail -c 32)" >> "$o" && \
 echo "$n $(date +%s.%N)" >> ../done.log
 """
 
@@ -54,6 +70,7 @@ class Layered:
     def __init__(self, folder: Path, *, width: int = 5, layers: int = 6, slow: float = 0.02, transform: str = "python"):
         self.root = folder / "project"
         self.log = folder / "done.log"
+        self._brake = folder / "brake"
         self.width, self.layers = width, layers
         self.names = [f"t{layer}_{i}" for layer in range(layers) for i in range(width)]
         (self.root / "src").mkdir(parents=True)
@@ -108,6 +125,27 @@ class Layered:
         """Return (task, time) of every action that reached its end, in order."""
         lines = [line.split() for line in self.log.read_text().splitlines()]
         return [(name, float(t)) for name, t in lines]
+
+    def wait_for(self, process: subprocess.Popen[bytes], actions: int) -> None:
+        """Wait until so many actions of a running process have reached their end."""
+        while len(self.done()) < actions:
+            assert process.poll() is None, process.communicate()[0].decode()
+            time.sleep(0.002)
+
+    def committed(self) -> set[str]:
+        """Return the tasks of which another process reads that they are done."""
+        with contextlib.closing(sqlite3.connect(self.root / ".mmetl/state.db")) as db:
+            return {name for (name,) in db.execute("select task from tasks where state = 'done'")}
+
+    def brake(self, actions: int) -> None:
+        """Let no action reach its end any more once so many have: however slow the machine is, the run is still at work."""
+        temp = self._brake.with_suffix(".new")
+        temp.write_text(str(actions))
+        temp.replace(self._brake)
+
+    def release(self) -> None:
+        """Take the brake off."""
+        self._brake.unlink(missing_ok=True)
 
     def start(self, door: str, jobs: int = 1, **options) -> subprocess.Popen[bytes]:
         program, command, flag = DOORS[door]

@@ -27,8 +27,8 @@ def build():
 """
 
 
-@pytest.fixture
-def project(tmp_path) -> Path:
+@pytest.fixture(params=[["src/*"]])
+def project(tmp_path, request) -> Path:
     """A task that writes all files of `src` into one."""
     root = tmp_path / "project"
     (root / "src").mkdir(parents=True)
@@ -36,7 +36,7 @@ def project(tmp_path) -> Path:
     (root / "src/b").write_text("two ")
     (root / "work.py").write_text(ACTION)
     (root / "dodo.py").write_text(DODO)
-    params = {"function": "work:build", "inputs": ["src/*"], "outputs": ["out.txt"]}
+    params = {"function": "work:build", "inputs": request.param, "outputs": ["out.txt"]}
     write_pipeline(root, {"join": {"transform": "python.run", "params": params}})
     return root
 
@@ -79,6 +79,7 @@ def test_a_source_edited_during_the_run_and_reverted_before_the_next(project, ed
     assert worked(run_here(project)) == {}
 
 
+@pytest.mark.parametrize("project", [["src/*"], ["src/a", "src/b"]], ids=["glob", "files"], indirect=True)
 @pytest.mark.parametrize("edit", [e for e in EDITS if e != "added"])
 def test_a_source_edited_and_reverted_within_the_run(project, edit):
     """The source has its old bytes when the action ends, but they are not the ones that were read.

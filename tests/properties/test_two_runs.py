@@ -11,22 +11,18 @@ from layered import DOORS, Layered
 DOOR_PAIRS = [(a, b) for a in DOORS for b in DOORS]
 
 
-def wait_for(graph: Layered, process: subprocess.Popen[bytes], actions: int) -> None:
-    while len(graph.done()) < actions:
-        assert process.poll() is None, process.communicate()[0].decode()
-        time.sleep(0.005)
-
-
 @pytest.mark.parametrize(("first", "second"), DOOR_PAIRS)
 def test_the_second_of_two_runs_is_refused(tmp_path, first, second):
     """It exits with 4 and names the pid of the first, which does every task exactly once."""
-    graph = Layered(tmp_path, width=4, layers=4, slow=0.15)
+    graph = Layered(tmp_path, width=4, layers=4, slow=0)
+    graph.brake(2)
     holder = graph.start(first)
-    wait_for(graph, holder, 1)
+    graph.wait_for(holder, 1)
     refused = graph.start(second)
-    out, _ = refused.communicate(timeout=30)
+    out, _ = refused.communicate(timeout=60)
     assert (refused.returncode, f"another run holds this project: pid {holder.pid} " in out.decode()) == (4, True), out
-    assert holder.poll() is None, "the first run was over before the second was refused"
+    assert holder.poll() is None
+    graph.release()
     rest, _ = holder.communicate(timeout=60)
     assert holder.returncode == 0, rest.decode()
     assert sorted(name for name, _ in graph.done()) == sorted(graph.names)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,7 +51,9 @@ def test_damaged_part_is_replaced(tmp_path: Path, parts: PartStore) -> None:
     (tmp_path / part_path(fingerprint)).write_bytes(b"abd")
     fresh = PartStore(FileCache(str(tmp_path), dict(parts.files.known)))
     assert not fresh.has(fingerprint)
-    assert add(fresh, b"abc") == fingerprint
+    with (tmp_path / part_path(fingerprint)).open("rb", buffering=0) as reader:
+        assert add(fresh, b"abc") == fingerprint
+        assert reader.read() == b"abd", "it was written where somebody reads"
     assert (tmp_path / part_path(fingerprint)).read_bytes() == b"abc"
 
 
@@ -107,6 +112,39 @@ def test_written_out_as_it_was(tmp_path: Path, parts: PartStore, mode: int) -> N
     assert out.read_bytes() == b"abc"
     assert out.stat().st_mode & 0o777 == mode
     assert [p.name for p in out.parent.iterdir()] == ["run.sh"]
+
+
+@contextlib.contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size, as on a full disk; what fits of a write is written."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_half_a_part_is_not_trusted(tmp_path: Path, parts: PartStore) -> None:
+    """Where the disk has room for half of it, that is an error, and the next attempt writes it anew."""
+    (tmp_path / "o").write_bytes(b"x" * 1000)
+    with no_file_above(500), pytest.raises(OSError, match="No space left"):
+        parts.take("o", cached=True)
+    part = parts.take("o", cached=True)
+    assert (tmp_path / part_path(part.fingerprint)).read_bytes() == b"x" * 1000
+
+
+def test_an_output_is_replaced_as_a_whole(tmp_path: Path, parts: PartStore) -> None:
+    """Where the disk has room for half of it, the old one stays, and nothing beside it."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/o").write_bytes(b"x" * 1000)
+    part = parts.take("out/o", cached=True)
+    (tmp_path / "out/o").write_bytes(b"old")
+    with no_file_above(500), pytest.raises(OSError, match="File too large"):
+        parts.write_out(part)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == {"o": b"old"}
+    parts.write_out(part)
+    assert (tmp_path / "out/o").read_bytes() == b"x" * 1000
 
 
 def test_keep_makes_a_part_of_a_file_that_still_has_the_bytes(tmp_path: Path, parts: PartStore) -> None:

@@ -327,6 +327,28 @@ def test_interrupted(empty: Project, sig: signal.Signals, before: bool) -> None:
     assert empty.run() == {"a": "restored" if before else "ran"}
 
 
+def test_a_task_begins_once(empty: Project) -> None:
+    """One event says so, however many groups of other tasks are committed while it is at work."""
+    quick = "  q{0}: {{transform: shell.run, depends_on: [{1}], params: {{command: sleep 0.05}}}}\n"
+    empty.tasks(
+        "  slow: {transform: shell.run, params: {command: 'until test -e go; do sleep 0.01; done'}}\n"
+        + "".join(quick.format(n, f"q{n - 1}" if n else "") for n in range(4))
+    )
+    child = empty.start("run", "--jobs", "2")
+    state = empty.root / ".mmetl/state.db"
+
+    def counted(sql: str) -> int:
+        with contextlib.closing(sqlite3.connect(state)) as db:
+            return int(db.execute(f"select count(*) from {sql}").fetchone()[0])
+
+    wait_for(lambda: state.exists() and counted("sqlite_master where name = 'tasks'"))
+    wait_for(lambda: counted("tasks where task = 'q3' and state = 'done'"))
+    began = counted("events where kind = 'began' and task = 'p:slow'")
+    empty.write("go", "")
+    child.communicate()
+    assert (began, child.returncode) == (1, 0)
+
+
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("before", [True, False])
 def test_tasks_that_never_began(empty: Project, sig: signal.Signals, before: bool) -> None:
@@ -374,3 +396,17 @@ def test_failed_last_time(project: Project) -> None:
         f"its last run failed: AssertionError (run {last_run(project)})",
     ]
     assert project.run()["first"] == "restored"
+
+
+def test_a_failure_is_a_reason_by_itself(empty: Project) -> None:
+    """The last success had this recipe and these inputs, and its table is still there."""
+    empty.write("steps.py", "import os\n\n\ndef rows():\n    return [{'a': os.stat('here').st_size}]\n")
+    empty.write("here", "x")
+    empty.tasks("  t: {transform: tabular.python, params: {function: 'steps:rows'}}\n")
+    assert empty.run() == {"t": "ran"}
+    (empty.root / "here").unlink()
+    assert empty.run("--force") == {"t": "failed"}
+    (reason,) = empty.fast("dry-run", "--json").reasons()["t"]
+    assert reason.startswith("its last run failed: steps.py:5:19: ")
+    empty.write("here", "x")
+    assert empty.run() == {"t": "restored"}

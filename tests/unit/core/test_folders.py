@@ -104,13 +104,20 @@ def test_clean(flights: Project) -> None:
     assert files(flights) == [NONE, EU]
 
 
-def test_known_after_a_kill(flights: Project) -> None:
+KILLS = {
+    "the first file is there": "put = PartStore.write_out\nPartStore.write_out = lambda *a: (put(*a), os._exit(9))\n",
+    "all files are there": "folders.remove_if_ours = lambda *a: os._exit(9)\n",
+}
+
+
+@pytest.mark.parametrize("kill", KILLS.values(), ids=KILLS)
+def test_known_after_a_kill(flights: Project, kill: str) -> None:
     """What a killed run has written is removed when it is no part of the table."""
     flights.write("t.csv", DATA.replace("2023,,2", "2022,x,2"))
     flights.write(
         "dies.py",
-        "import os, sys\nfrom mmetl.cache.artifacts import PartStore\nimport mmetl.core.folders as f\n"
-        "f.remove_if_ours = lambda *a: os._exit(9)\nsys.argv = ['mmetl', 'run']\nfrom mmetl.__main__ import main\nmain()\n",
+        "import os, sys\nfrom mmetl.cache.artifacts import PartStore\nfrom mmetl.core import folders\n"
+        f"{kill}sys.argv = ['mmetl', 'run']\nfrom mmetl.__main__ import main\nmain()\n",
     )
     assert flights.command("python", "dies.py").code == 9
     assert len(files(flights)) == 3
