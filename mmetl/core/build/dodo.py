@@ -20,6 +20,7 @@ from mmetl.core.project import Project
 from mmetl.core.session import Session
 from mmetl.errors import ExitCode, MmetlError
 
+
 def task_pipelines() -> Iterator[Any]:
     """Yield doit tasks for every pipeline of the project: for `dodo.py`.
 

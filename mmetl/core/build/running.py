@@ -91,7 +91,6 @@ def _pools(session: Session, plan: Plan, names: Sequence[str]) -> Pools:
     return Pools(sizes, {f"{plan.pipeline}:{n}": d.pool for n, d in details.items() if d.pool})
 
 
-
 MThreadRunner.Queue = staticmethod(WakefulQueue)  # a plain `doit run -n N` makes its runner by itself
 
 
