@@ -126,6 +126,6 @@ PARSE = Parse(
         batch_rows=256,
     ),
     ParseParams,
-    version=6,
+    version=7,
     packages=("kreuzberg", "pillow", "pypdfium2", "selectolax"),
 )

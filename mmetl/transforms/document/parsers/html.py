@@ -69,6 +69,10 @@ _ASIDES = (
 _CELLS = frozenset({"td", "th"})
 _NO_TABLE = "table, h1, h2, h3, h4, h5, h6, ul, ol, pre, form"
 """What stands in the cells of a table that only lays out the page."""
+_JOINED = frozenset({"table", "ul", "ol"})
+"""Of these, what goes on one line in a cell of a table that has a head."""
+_JOINT = "\0"
+"""Stands before what joins them, and takes away the white space there. No text of a page can have it."""
 _META = {"author": "author", "description": "description", "date": "date", "keywords": "keywords"}
 _DECLARED = re.compile(rb"""<meta[^>]+charset=["']?([\w-]+)""", re.IGNORECASE)
 _FENCED = re.compile(r"(\n```\n.*?\n```\n)", re.DOTALL)
@@ -139,10 +143,23 @@ class _Table:
     """A table that is being walked. `layout`: it has no rows of its own, it only places what is in it."""
 
     def __init__(self, node: Any) -> None:
-        inner = node.css(_NO_TABLE)
-        self.layout = any(found.mem_id != node.mem_id for found in inner)
+        within = {found.tag for found in node.css(_NO_TABLE) if found.mem_id != node.mem_id}
+        self.layout = bool(within) and not (within <= _JOINED and _has_head(node))
         self.cells = 0
         self.has_head = False
+
+
+def _has_head(table: Any) -> bool:
+    """Tell whether a table has a head cell of its own."""
+    rows = itertools.chain.from_iterable([part] if part.tag == "tr" else part.iter() for part in table.iter())
+    return any(cell.tag == "th" for row in rows for cell in row.iter())
+
+
+class _Line:
+    """A list or table that goes on one line: whether it has said anything, and its row has."""
+
+    def __init__(self) -> None:
+        self.said = self.row_said = False
 
 
 class _Walk:
@@ -154,8 +171,11 @@ class _Walk:
 
     def __init__(self, dropped: Collection[int] = ()) -> None:
         self.dropped = dropped
-        self.preformatted = self.in_cell = 0
+        self.preformatted = 0
+        self.in_cell = False  # of a table with rows
         self.tables: list[_Table] = []
+        self.lines: list[_Line] = []
+        self.joint = ""  # what is to stand before the next words
 
     def pieces(self, root: Any) -> Iterator[str]:
         """Yield the pieces of the Markdown text."""
@@ -185,9 +205,17 @@ class _Walk:
         if self.preformatted:
             return text
         text = re.sub(r"\s+", " ", text)
-        return text.replace("|", "\\|") if self.in_cell else text
+        if not self.in_cell:
+            return text
+        joint = ""
+        if self.lines and text.strip():
+            joint, self.joint = self.joint, ""
+            self.lines[-1].said = self.lines[-1].row_said = True
+        return joint + text.replace("|", "\\|")
 
     def _opening(self, tag: str, node: Any) -> str:
+        if self.in_cell:
+            return self._opening_in_cell(tag)
         if tag == "table":
             self.tables.append(_Table(node))
         elif tag == "pre":
@@ -199,38 +227,55 @@ class _Walk:
                 return "\n|"
             if tag in _CELLS:
                 self.tables[-1].cells += 1
-                self.in_cell += 1
+                self.in_cell = True
                 return " "
-            if self.in_cell:
-                return " " if tag in _BLOCKS or tag == "br" else ""
         if tag in _HEADINGS:
             return f"\n\n{'#' * int(tag[1])} "
         return {"li": "\n- ", "br": "\n"}.get(tag, "\n\n" if tag in _BLOCKS else "")
 
+    def _opening_in_cell(self, tag: str) -> str:
+        """All goes on one line; of an item, a row or a cell the first one that says something is joined by nothing."""
+        line = self.lines[-1] if self.lines else None
+        if tag in _JOINED:
+            self.lines.append(_Line())
+        elif line and tag in _CELLS and line.row_said:
+            self.joint = f"{_JOINT}, "
+        elif line and tag in {"li", "tr"} and line.said:
+            self.joint, line.row_said = f"{_JOINT}; ", False
+        return " " if tag in _BLOCKS or tag in {"br", "li"} else ""
+
     def _closing(self, tag: str) -> str:
+        if self.in_cell:
+            return self._closing_in_cell(tag)
         if tag == "table" and self.tables:
             self.tables.pop()
         elif tag == "pre":
             self.preformatted -= 1
             return "\n```\n\n"
-        elif self._in_rows:
-            if tag in _CELLS:
-                self.in_cell -= 1
-                return " |"
-            if tag == "tr":
-                table = self.tables[-1]
-                first, table.has_head = not table.has_head, True
-                return "\n|" + " --- |" * table.cells if first and table.cells else ""
-            if self.in_cell:
-                return " " if tag in _BLOCKS else ""
+        elif tag == "tr" and self._in_rows:
+            table = self.tables[-1]
+            first, table.has_head = not table.has_head, True
+            return "\n|" + " --- |" * table.cells if first and table.cells else ""
         return "\n\n" if tag in _BLOCKS or tag in _HEADINGS else ""
+
+    def _closing_in_cell(self, tag: str) -> str:
+        if tag in _CELLS and not self.lines:
+            self.in_cell, self.joint = False, ""
+            return " |"
+        if tag in _JOINED:
+            line = self.lines.pop()
+            if self.lines:
+                self.lines[-1].said |= line.said
+                self.lines[-1].row_said |= line.said
+        return " " if tag in _BLOCKS else ""
 
 
 def _tidy(text: str) -> str:
     """Take away the white space that the walk left, but for that of code."""
     parts = _FENCED.split(text)
     for at in range(0, len(parts), 2):
-        prose = re.sub(r" ?\n ?", "\n", re.sub(r"[ \t]+", " ", parts[at]))
+        prose = re.sub(rf"\s*{_JOINT}", "", parts[at])
+        prose = re.sub(r" ?\n ?", "\n", re.sub(r"[ \t]+", " ", prose))
         prose = re.sub(r"\|\n+(?=\|)", "|\n", prose)
         parts[at] = re.sub(r"\n{3,}", "\n\n", prose).strip()
     return "\n".join(part for part in parts if part).strip()
