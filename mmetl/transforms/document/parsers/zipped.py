@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmetl.engines.packages import require
-from mmetl.transforms.document.media import PPTX, XLSX
+from mmetl.transforms.document.media import DOCX, PPTX, XLSX
 from mmetl.transforms.document.parsed import Limits, Parsed, Unreadable, first_heading, join_pages
 from mmetl.transforms.document.parsers.notes import notes_of, xml_tree
+from mmetl.transforms.document.parsers.word import with_lists
 
 _SMALL = 1_000_000  # what unpacks to less is no bomb, however well it was packed
 _ENCRYPTED = 0x1
@@ -53,6 +54,7 @@ def parse_office(data: bytes, media_type: str, limits: Limits) -> Parsed:
     require("documents", "kreuzberg", "selectolax")
     with open_zip(data, limits) as archive:
         notes = notes_of(archive) if media_type == PPTX else {}
+        data = with_lists(data, archive) if media_type == DOCX else data
     from kreuzberg import ExtractionConfig, KreuzbergError, PageConfig, extract_bytes_sync
 
     marked = PageConfig(insert_page_markers=True, marker_format=_MARK) if media_type == PPTX else None

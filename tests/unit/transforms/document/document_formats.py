@@ -61,8 +61,18 @@ def docx(words: str = "Some words.") -> bytes:
 
     body = paragraph("Report", "Heading1") + paragraph(words) + paragraph("Part", "Heading2")
     body += f"<w:tbl>{row('name', 'size')}{row('a', '1')}</w:tbl>"
-    document = f'<?xml version="1.0"?><w:document xmlns:w="{WORDS}"><w:body>{body}</w:body></w:document>'
-    return _package("word/document.xml", "wordprocessingml.document", {"word/document.xml": document})
+    return word(body)
+
+
+def word(body: str, styles: str = "", numbering: str = "") -> bytes:
+    """A DOCX file, with styles and numberings where they are given."""
+    said = {"document": f"<w:body>{body}</w:body>", "styles": styles, "numbering": numbering}
+    xml = '<?xml version="1.0"?><w:{0} xmlns:w="{1}">{2}</w:{0}>'
+    members = {f"word/{n}.xml": xml.format(n, WORDS, inner) for n, inner in said.items() if inner}
+    related = {n: (n, f"{n}.xml") for n in ("styles", "numbering") if said[n]}
+    members["word/_rels/document.xml.rels"] = _relations(related)
+    kinds = {f"word/{n}.xml": f"wordprocessingml.{n}+xml" for n in related}
+    return _package("word/document.xml", "wordprocessingml.document", members, kinds)
 
 
 def pptx(
