@@ -21,9 +21,9 @@ from mmetl.transforms.document.cuts import (
 )
 from mmetl.transforms.document.headings import Heading, Markup, find_headings, heading_paths
 from mmetl.transforms.document.media import DOCX, EPUB, PDF, PPTX, XLSX
-from mmetl.transforms.document.text_types import HTML, MAIL, MARKDOWN, NOTEBOOK, RST
+from mmetl.transforms.document.text_types import HTML, MAIL, MAILBOX, MARKDOWN, NOTEBOOK, RST
 
-_WITH_HEADINGS = frozenset({MARKDOWN, HTML, MAIL, PDF, DOCX, PPTX, XLSX, EPUB, NOTEBOOK})
+_WITH_HEADINGS = frozenset({MARKDOWN, HTML, MAIL, MAILBOX, PDF, DOCX, PPTX, XLSX, EPUB, NOTEBOOK})
 Method = Literal["recursive", "heading", "sentence", "tokens"]
 
 

@@ -45,7 +45,7 @@ class Files:
     """See the module. A file's times are no content: a touched file is no changed one."""
 
     name = "document.files"
-    version = 1
+    version = 2
     grain = "item: buckets in which no file changed are not written again"
     params = FilesParams
     packages: tuple[str, ...] = ("pyarrow",)

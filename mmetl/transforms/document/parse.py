@@ -126,6 +126,6 @@ PARSE = Parse(
         batch_rows=256,
     ),
     ParseParams,
-    version=8,
+    version=9,
     packages=("kreuzberg", "pillow", "pypdfium2", "selectolax"),
 )

@@ -7,14 +7,14 @@ import os
 from mmetl.errors import TaskError
 from mmetl.transforms.document.media import BINARY, DOCX, EMPTY, ENCRYPTED_OFFICE, EPUB, PDF, PPTX, XLSX, ZIP
 from mmetl.transforms.document.parsed import Limits, Parsed, Unreadable
-from mmetl.transforms.document.text_types import HTML, MAIL, NOTEBOOK
+from mmetl.transforms.document.text_types import HTML, MAIL, MAILBOX, NOTEBOOK
 from mmetl.utils.hashing import xxh3_hex
 from mmetl.utils.text import why_not
 
 MEGABYTE = 1_000_000
 OFFICE = frozenset({DOCX, PPTX, XLSX})
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/tiff", "image/webp"})
-FORMATS = frozenset({HTML, MAIL, PDF, EPUB, *OFFICE, *IMAGES})
+FORMATS = frozenset({HTML, MAIL, MAILBOX, PDF, EPUB, *OFFICE, *IMAGES})
 """Types that are read by parsers of foreign bytes, which may crash or hang: they are called in a worker process."""
 
 _TEXTS = frozenset(
@@ -82,10 +82,10 @@ def _parse(data: bytes, media_type: str, limits: Limits) -> Parsed:
         from mmetl.transforms.document.parsers.html import parse_html
 
         return parse_html(data, main_text=limits.main_text)
-    if media_type == MAIL:
-        from mmetl.transforms.document.parsers.mail import parse_mail
+    if media_type in {MAIL, MAILBOX}:
+        from mmetl.transforms.document.parsers.mail import parse_mail, parse_mailbox
 
-        return parse_mail(data)
+        return parse_mail(data) if media_type == MAIL else parse_mailbox(data)
     if media_type == NOTEBOOK:
         from mmetl.transforms.document.parsers.notebooks import parse_notebook
 

@@ -10,6 +10,7 @@ HTML = "text/html"
 MARKDOWN = "text/markdown"
 RST = "text/x-rst"
 MAIL = "message/rfc822"
+MAILBOX = "application/mbox"
 NOTEBOOK = "application/x-ipynb+json"
 
 _EXTENSIONS: dict[str, str] = {
@@ -75,6 +76,8 @@ _INTERPRETERS = {
     "perl": "text/x-perl",
     "ruby": "text/x-ruby",
 }
+_SEPARATOR = re.compile(r"From \S+ .*\d\d:\d\d.*\n")
+"""The line before each message of a mailbox: who sent it, and when (RFC 4155)."""
 _HEADER = re.compile(r"([!-9;-~]+):[ \t]?.*")
 _ENVELOPE = frozenset({"from", "to", "cc", "subject", "date", "message-id"})
 _TRANSPORT = frozenset({"message-id", "received", "return-path", "mime-version", "delivered-to", "dkim-signature"})
@@ -90,6 +93,9 @@ def text_type(text: str, name: str = "") -> str:
         return marked
     if known:
         return known
+    separator = _SEPARATOR.match(text)
+    if separator and _is_mail(text[separator.end() :], sure=True):
+        return MAILBOX
     if _is_mail(text, sure=extension in _MAIL_EXTENSIONS):
         return MAIL
     shebang = _SHEBANG.match(text)

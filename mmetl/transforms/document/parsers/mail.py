@@ -1,14 +1,21 @@
-"""E-mail: who, when, about what, and its text."""
+"""E-mail: who, when, about what, and its text; one message, or a mailbox of them."""
 
 from __future__ import annotations
 
 import email
 import email.policy
+import itertools
+import re
 from email.message import EmailMessage
 
-from mmetl.transforms.document.parsed import Parsed, Unreadable
+from mmetl.transforms.document.parsed import Parsed, Unreadable, join_pages
+from mmetl.transforms.document.parsers.texts import decoded
 
 _HEADERS = ("from", "to", "cc", "date", "message-id", "in-reply-to")
+_WHO = ("from", "to", "cc", "date")
+NO_SUBJECT = "(no subject)"
+_SEPARATOR = re.compile(rb"(?:\A|\n\r?\n)(From \S+ [^\n]*\d\d:\d\d[^\n]*\n)")
+_QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
 def parse_mail(data: bytes) -> Parsed:
@@ -16,6 +23,37 @@ def parse_mail(data: bytes) -> Parsed:
 
     Attachments are named only; a text between them, without a name, is part of what is said.
     """
+    subject, text, metadata = _read(data)
+    heading = f"# {subject}\n\n" if subject else ""
+    return Parsed((heading + text).strip(), subject or None, None, metadata)
+
+
+def parse_mailbox(data: bytes) -> Parsed:
+    """Parse the messages of a mailbox, one below the other, each under its subject and with who wrote it, to whom and when.
+
+    One that cannot be parsed is there as it stands in the file.
+
+    Source: RFC 4155; a line that begins like a separator was quoted by its writer, as in the variant `mboxrd`.
+    """
+    starts = [found.start(1) for found in _SEPARATOR.finditer(data)]
+    messages = [data[start:end] for start, end in itertools.pairwise([*starts, len(data)])]
+    text, pages = join_pages([_section(message.partition(b"\n")[2]) for message in messages])
+    return Parsed(text, metadata={"messages": str(len(messages))}, pages=pages)
+
+
+def _section(message: bytes) -> str:
+    data = _QUOTED.sub(rb"\1", message)
+    try:
+        subject, text, said = _read(data)
+    except Unreadable:
+        return decoded(data)[0].strip()
+    names = [*_WHO, *(["attachments"] if "attachments" in said else [])]
+    lines = "\n".join(f"{name.capitalize()}: {' '.join(said[name].split())}" for name in names if name in said)
+    return "\n\n".join(filter(None, [f"# {subject or NO_SUBJECT}", lines, text]))
+
+
+def _read(data: bytes) -> tuple[str, str, dict[str, str]]:
+    """Return the subject, the text and what else is known of an e-mail. Raises Unreadable."""
     try:
         message = email.message_from_bytes(data, policy=email.policy.default)
         metadata = {name: str(message[name]).strip() for name in _HEADERS if message[name]}
@@ -31,8 +69,7 @@ def parse_mail(data: bytes) -> Parsed:
         raise Unreadable(f"the e-mail is damaged: {error}") from None
     if names:
         metadata["attachments"] = ", ".join(names)
-    heading = f"# {subject}\n\n" if subject else ""
-    return Parsed((heading + text).strip(), subject or None, None, metadata)
+    return subject, text, metadata
 
 
 def _parts(message: EmailMessage) -> list[EmailMessage]:

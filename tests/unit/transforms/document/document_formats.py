@@ -162,6 +162,14 @@ def mail() -> bytes:
     return bytes(message)
 
 
+def mailbox() -> bytes:
+    return (
+        b"From ann@example.org Tue Nov 24 10:00:00 2026\n" + mail().replace(b"\r\n", b"\n").rstrip() + b"\n\n"
+        b"From bob@example.org Tue Nov 24 11:00:00 2026\nFrom: bob@example.org\nTo: ann@example.org\n\n"
+        b"Dear Ann,\n\n>From here to 10:30 there.\n\nFrom now on: yours\n"
+    )
+
+
 def pdf(*pages: str, title: str = "A paper", outline: tuple[tuple[str, int, int], ...] = ()) -> bytes:
     """Return a PDF file with some lines of text on each page. `outline`: (title, page, number of the entry above it)."""
     kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))

@@ -93,6 +93,14 @@ EXPECTED = {
         },
         "text": "# Käse and more\n\nDear Bob,\n\nplain words.",
     },
+    "letters.mbox": {
+        "metadata": {"messages": "2"},
+        "text": "# Käse and more\n\nFrom: ann@example.org\nTo: bob@example.org\nDate: Tue, 24 Nov 2026 10:00:00 +0000\n"
+        "Attachments: data.bin\n\nDear Bob,\n\nplain words.\n\n"
+        "# (no subject)\n\nFrom: bob@example.org\nTo: ann@example.org\n\n"
+        "Dear Ann,\n\nFrom here to 10:30 there.\n\nFrom now on: yours",
+        "page_starts": [0, 145],
+    },
     "paper.pdf": {
         "title": "A paper",
         "metadata": {"author": "Ann"},
@@ -112,6 +120,7 @@ def make_all(put):
     put("sizes.xlsx", formats.xlsx())
     put("book.epub", formats.epub())
     put("letter.eml", formats.mail())
+    put("letters.mbox", formats.mailbox())
     return put("paper.pdf", formats.pdf("Page one.", "Page two."))
 
 
