@@ -44,6 +44,7 @@ from mmetl.core.restore import AGAIN, may_restore, parts_of, restorable
 from mmetl.core.sources import CodeWatch
 from mmetl.core.spending import Budget, Spending
 from mmetl.core.telling import sentence, tell
+from mmetl.core.watching import InputWatch
 from mmetl.core.why import in_detail
 from mmetl.errors import ExitCode, LimitError, MissingError
 from mmetl.observability.logs import TaskLog, printing_to
@@ -258,20 +259,16 @@ class Executor:
         detail = self._detail(plan, node.name)
         refuse(node, detail, facts, self.options.allow_shrink)
         trees = facts.trees_of(node)
-        # Reading a SQLite journal touches its signature: of an optional file only the content is compared.
-        before = {p: facts.files.signature_of(p) for p in inputs if p[:5] != "task " and p not in node.optional}
         digest = facts.inputs(node, trees)
         if may_restore(node, detail, reasons):
             restored = self._restore(node, facts, digest, inputs)
             if restored:
                 return restored._replace(trees=trees)
-        code, again = self._code(plan), AGAIN.intersection(r.kind for r in reasons)
-        made = self._compute(plan, node, facts, detail, log, trees, again=again)
-        changed = facts.files.which_moved(before, inputs)
-        changed += self._moved(trees, made.opened if made else None)
-        changed += [p for p in node.optional if p in inputs and facts.files.again(p) != inputs[p]]
-        if detail.functions or detail.imports:
-            changed += code.moved()
+        again = AGAIN.intersection(r.kind for r in reasons)
+        code = self._code(plan) if detail.functions or detail.imports else None
+        watch = InputWatch(facts, node, inputs, trees, code)
+        made = self._compute(plan, node, facts, detail, log, trees, watch, again=again)
+        changed = watch.moved(made.opened if made else None)
         manifest = self._manifest(node, facts, detail, made)
         return Done(
             outcome="ran",
@@ -280,7 +277,7 @@ class Executor:
             inputs=inputs,
             trees=trees,
             quarantine=made.quarantine if made else None,
-            items=made.items if made else None,
+            items=made.items if made and not changed else None,  # no later run may take them for what these inputs make
             counts=made.counts if made else {},
             watermark=made.watermark if made else None,
             changed=tuple(changed),
@@ -288,14 +285,6 @@ class Executor:
             if changed
             else strangers(node, facts, manifest),
         )
-
-    def _moved(self, trees: Mapping[str, Tree], opened: Sequence[str] | None) -> list[str]:
-        """Return which source files were written while a task ran; of those that it did not open, the next run will tell."""
-        cache, root = self.project.trees, self.project.files.root
-        if opened is None:
-            return [p for glob, tree in trees.items() for p in cache.moved(glob, tree)]
-        paths = [p for o in opened for p in (o, root + o)]  # a glob may be absolute, and name files of the project
-        return [p for glob, tree in trees.items() for p in cache.moved_among(glob, tree, paths)]
 
     def _checked(self, plan: Plan, node: TaskNode, facts: Facts, done: Done, log: TaskLog) -> Done:
         """Evaluate the checks of what a task made or restored. Raises TaskError if it must not be published."""
@@ -360,6 +349,7 @@ class Executor:
         detail: TaskDetail,
         log: TaskLog,
         trees: Mapping[str, Tree],
+        watch: InputWatch,
         *,
         again: Collection[str],
     ) -> Made | None:
@@ -369,7 +359,8 @@ class Executor:
         job.meter = self._meters[job.name] = Spending(self._budget)
         job.progress = partial(self.progress, job.name)
         full = "forced" in again
-        job.earlier = ItemHistory(self.project, node, plan.pipeline, forced=full, retried="retried" in again)
+        retried = "retried" in again
+        job.earlier = ItemHistory(self.project, node, plan.pipeline, forced=full, retried=retried, moved=watch.moved)
         if detail.promise == "watermark" and not full:
             job.base = self.jobs.base(plan, node, facts)
         there = [self._make_room(node, facts, path) for path in node.outputs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 
 from mmetl.cache.artifacts import sync
@@ -29,11 +29,22 @@ class ItemHistory:
         pipeline: its pipeline.
         forced: whether nothing that was computed earlier may be used.
         retried: whether items that failed are tried again.
+        moved: tells which inputs were written since the run began; what is computed from then on is noted for no later run.
     """
 
-    def __init__(self, project: Project, node: TaskNode, pipeline: str, *, forced: bool, retried: bool) -> None:
+    def __init__(
+        self,
+        project: Project,
+        node: TaskNode,
+        pipeline: str,
+        *,
+        forced: bool,
+        retried: bool,
+        moved: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._project, self._node, self._pipeline = project, node, pipeline
         self.forced, self.retried = forced, retried
+        self._moved = moved
 
     @cached_property
     def recipe(self) -> Fingerprint:
@@ -65,6 +76,8 @@ class ItemHistory:
 
     def note(self, basis: Basis, units: Sequence[Unit]) -> None:
         """See `Earlier`."""
+        if self._moved():
+            return
         parts = [p for u in units for p in (u.ledger, *u.parts)]
         sync([self._project.files.full(part_path(p.fingerprint)) for p in parts])
         with self._project.store.transaction() as db:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from inside import Hook, run_here, tree, worked, write_pipeline
+from harness import grow_old
+from inside import FILE, Hook, run_here, tree, worked, write_pipeline
 from layered import DODO, DOORS
 
 # An action that does what `../act.py` says, in the middle of its work: after its inputs were fingerprinted.
@@ -124,6 +127,69 @@ def test_code_edited_during_the_run_and_reverted(project, when):
     run_here(project)
     assert (project / "out.txt").read_text() == "one two "
     assert worked(run_here(project)) == {}
+
+
+OWN = """\
+from pydantic import BaseModel
+from mmetl import Items, register_transform
+
+class Params(BaseModel):
+    pass
+
+@register_transform("own.mark", items=Items(reads="text", makes={"marked": "string"}, batch_rows=1))
+def mark(batch, params: Params):
+    return {"marked": [t + "!" for t in batch.column("text").to_pylist()]}
+"""
+
+
+EDITED_CODE = {
+    "it ends": ('t + "?"', "1,one,one!\n2,two,two?\n3,three,three?\n"),
+    "it fails": ('t + "?" * (1 // (t != "three"))', "1,one,one!\n"),
+}
+
+
+@pytest.mark.parametrize(("edit", "made"), EDITED_CODE.values(), ids=EDITED_CODE)
+def test_a_transform_edited_during_the_run_and_reverted(tmp_path, edit, made):
+    """Likewise, though its task names no function: none of its items is taken for the work of the code as it was and is."""
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "texts.csv").write_text("id,text\n1,one\n")
+    tasks = {
+        "texts": {"transform": "tabular.read", "params": {"path": "texts.csv"}, "key": ["id"]},
+        "marked": {"transform": "own.mark", "inputs": ["texts"]},
+        "out": {"transform": "tabular.write", "inputs": ["marked"], "params": {"path": "out.csv"}},
+    }
+    write_pipeline(tmp_path, tasks)
+    with (tmp_path / FILE).open("a") as file:
+        file.write("imports: [./own.py]\n")
+    grow_old()  # the plan is kept, and nothing is imported before the run is under way
+    run_here(tmp_path)
+    (tmp_path / "texts.csv").write_text("id,text\n1,one\n2,two\n3,three\n")
+    with contextlib.suppress(AssertionError):
+        run_here(tmp_path, Hook(lambda: (tmp_path / "own.py").write_text(OWN.replace('t + "!"', edit))))
+    assert (tmp_path / "out.csv").read_text() == f"id,text,marked\n{made}"
+    (tmp_path / "own.py").write_text(OWN)
+    run_here(tmp_path)
+    assert (tmp_path / "out.csv").read_text() == "id,text,marked\n1,one,one!\n2,two,two!\n3,three,three!\n"
+    assert worked(run_here(tmp_path)) == {}
+
+
+@pytest.mark.parametrize("glob", ["docs/*", "{}/*/docs/*"], ids=["relative", "absolute"])
+def test_a_file_edited_before_it_was_opened_and_reverted(tmp_path, glob):
+    """`document.files` opens new files to tell their media types, and knows all others as they were observed."""
+    root = tmp_path / "project"
+    (root / "docs").mkdir(parents=True)
+    (root / "docs/a").write_text("text")
+    files = {"transform": "document.files", "params": {"path": glob.format(tmp_path)}}
+    write = {"transform": "tabular.write", "inputs": ["files"], "params": {"path": "out.ndjson"}}
+    write_pipeline(root, {"files": files, "out": write})
+    run_here(root)
+    (root / "docs/b").write_text("text")
+    run_here(root, Hook(lambda: (root / "docs/b").write_text("%PDF-1.4")))
+    (root / "docs/b").write_text("text")
+    run_here(root)
+    rows = [json.loads(line) for line in (root / "out.ndjson").read_text().splitlines()]
+    assert [r["media_type"] for r in rows] == ["text/plain", "text/plain"]
+    assert worked(run_here(root)) == {}
 
 
 def test_edited_code_runs_once(project):
