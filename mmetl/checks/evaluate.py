@@ -23,7 +23,7 @@ from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Input, Parts, Table
 from mmetl.engines.duckdb import Session, session
 from mmetl.errors import TaskError
-from mmetl.transforms.tabular.sql import reasons_below
+from mmetl.transforms.tabular.exactness import reasons_below
 from mmetl.utils.text import near
 from mmetl.utils.time import seconds_of
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmetl.cli.output import counted, talk, task_line
-from mmetl.core.run import Progress
+from mmetl.core.progress import Progress
 from mmetl.observability.runs import TaskRun
 
 LINE_S = 5.0  # between two lines for a task that is at work, in a pipe

@@ -6,36 +6,17 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from mmetl.cache.stat_cache import save_file_changes
 from mmetl.contracts.plan import Plan
 from mmetl.core.options import RunOptions
+from mmetl.core.progress import Progress
 from mmetl.core.project import Project
 from mmetl.core.select import select, task_name
 from mmetl.errors import ExitCode
 from mmetl.observability.runs import Status, TaskRun, new_run_id, record_noop
 from mmetl.utils.garbage import collection_paused
-
-
-class Progress(Protocol):
-    """Is told what happens while a run lasts."""
-
-    def begin(self, pipeline: str, run_id: str, todo: int, fresh: int) -> None:
-        """Some tasks will be looked at by doit; the others are fresh."""
-        ...
-
-    def started(self, task: str) -> None:
-        """`pipeline:task` starts."""
-        ...
-
-    def items(self, task: str, done: int, todo: int, counts: Mapping[str, float]) -> None:
-        """`pipeline:task` has computed `done` of `todo` items; `counts` says what is known of all its items."""
-        ...
-
-    def finished(self, result: TaskRun) -> None:
-        """A task is done with, one way or the other."""
-        ...
 
 
 class RunResult(NamedTuple):

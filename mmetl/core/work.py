@@ -15,8 +15,8 @@ from mmetl.core.executor import Executor
 from mmetl.core.leftovers import remove_leftovers
 from mmetl.core.options import RunOptions
 from mmetl.core.outcomes import never_ran
+from mmetl.core.progress import Progress
 from mmetl.core.project import Project
-from mmetl.core.run import Progress
 from mmetl.core.session import Session
 from mmetl.errors import ExitCode
 from mmetl.observability.logs import routed_output

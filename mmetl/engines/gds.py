@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mmetl.contracts.graph import NAME
 from mmetl.engines.cypher import quoted
-from mmetl.engines.neo4j import session
+from mmetl.engines.neo4j_session import session
 from mmetl.engines.neo4j_text import mark
 from mmetl.errors import TaskError
 

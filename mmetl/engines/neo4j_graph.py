@@ -20,7 +20,6 @@ from mmetl.contracts.graph import OWN
 from mmetl.contracts.target import Applied, Difference
 from mmetl.engines.cypher import Ends
 from mmetl.engines.graph_groups import Group, Groups, grouped, refuse_dangling
-from mmetl.engines.neo4j import Stamp, count, read_stamp, session
 from mmetl.engines.neo4j_answers import Neo4jAnswer, explain, is_about_query
 from mmetl.engines.neo4j_rows import (
     Row,
@@ -33,6 +32,7 @@ from mmetl.engines.neo4j_rows import (
     refuse_types,
     whole_rows,
 )
+from mmetl.engines.neo4j_session import Stamp, count, read_stamp, session
 from mmetl.engines.neo4j_text import (
     BEGIN,
     PREFIX,
@@ -81,7 +81,7 @@ class Neo4jGraph:
     """What one task keeps in a database.
 
     Args:
-        connection: to the server (see engines.neo4j).
+        connection: to the server (see engines.neo4j_session).
         owner: the task, `pipeline:task`.
         on_cancel: registers what interrupts it.
         log: takes lines about what was tried again.

@@ -29,7 +29,7 @@ from mmetl.items.keeping import manifest_name
 from mmetl.items.ledger import write_ledger
 from mmetl.items.run import NOTE_S
 from mmetl.items.steps import ROWS, known_rows
-from mmetl.transforms.cross.join import OTHER, SCORE
+from mmetl.transforms.cross.join_params import OTHER, SCORE
 from mmetl.transforms.cross.matching import Search
 from mmetl.transforms.cross.sides import LEFT, RIGHT, Side
 from mmetl.transforms.cross.values import Values, searching, values_of

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from mmetl.transforms.cross.blocks import MEMBERS
 from mmetl.transforms.cross.names import DIGITS, similarities
+from mmetl.transforms.cross.resolve_params import Comparison
 
 if TYPE_CHECKING:
     from mmetl.transforms.cross.names import Scores
-    from mmetl.transforms.cross.resolve import Comparison
 
 
 def similar_pairs(batch: pa.RecordBatch, compare: Mapping[str, Comparison], least: float) -> dict[str, Any]:

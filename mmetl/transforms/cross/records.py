@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +20,7 @@ from mmetl.items.keeping import refuse_unknown
 from mmetl.transforms.cross.blocks import Blocks, as_json, block_table, blocks_of, number_of
 from mmetl.transforms.cross.clusters import ContradictionError, Pair, clustered
 from mmetl.transforms.cross.names import Spelling, spelled
-
-if TYPE_CHECKING:
-    from mmetl.transforms.cross.resolve import Comparison, ResolveParams
+from mmetl.transforms.cross.resolve_params import Comparison, ResolveParams
 
 OTHER, SAME = "other_", "same"
 Pairs = list[tuple[int, int, float]]

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmetl.errors import TaskError
+from mmetl.transforms.cross.join_params import JoinParams
 from mmetl.transforms.cross.matching import EditSearch, Search, SetSearch, VectorSearch
 from mmetl.transforms.cross.names import Spelling, spelled
+from mmetl.transforms.vector.distances import Places
 from mmetl.transforms.vector.numbers import column_vectors, judged
-
-if TYPE_CHECKING:
-    from mmetl.transforms.cross.join import JoinParams
-    from mmetl.transforms.vector.distances import Places
 
 RUN = 3
 """Letters of a token of `tokens: characters`."""

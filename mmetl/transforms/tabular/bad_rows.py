@@ -20,7 +20,7 @@ from mmetl.contracts.transform import Job
 from mmetl.engines.duckdb import Session, literal
 from mmetl.errors import TaskError, Where
 from mmetl.transforms.tabular.lines import SHOWN_LINE
-from mmetl.transforms.tabular.read import ReadParams
+from mmetl.transforms.tabular.read_params import ReadParams
 from mmetl.utils.text import quote
 
 PLACE = "__mmetl_place"

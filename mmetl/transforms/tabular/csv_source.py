@@ -13,7 +13,7 @@ from mmetl.errors import TaskError, Where
 from mmetl.transforms.tabular.csv_quotes import PIECE_BYTES, quotes_of
 from mmetl.transforms.tabular.digits import keeps
 from mmetl.transforms.tabular.lines import LINE_BYTES, SHOWN_LINE, whole_lines
-from mmetl.transforms.tabular.read import ReadParams
+from mmetl.transforms.tabular.read_params import ReadParams
 from mmetl.transforms.tabular.schemas import check_case, check_same
 from mmetl.utils.text import quote
 

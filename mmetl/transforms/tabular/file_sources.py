@@ -20,7 +20,7 @@ from mmetl.transforms.tabular.folder_values import FolderValues
 from mmetl.transforms.tabular.json_rows import JsonRows
 from mmetl.transforms.tabular.json_source import declared, json_query
 from mmetl.transforms.tabular.packed import unpacked
-from mmetl.transforms.tabular.read import Format, ReadParams
+from mmetl.transforms.tabular.read_params import Format, ReadParams
 from mmetl.transforms.tabular.results import no_column, store_query
 from mmetl.transforms.tabular.schemas import Group, one_query
 from mmetl.transforms.tabular.xlsx_source import xlsx_groups

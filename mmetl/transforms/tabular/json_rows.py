@@ -13,7 +13,7 @@ from mmetl.engines.duckdb import Session
 from mmetl.transforms.tabular.bad_rows import PLACE, ROWS, Row
 from mmetl.transforms.tabular.json_source import OBJECT_BYTES, ROOM_BYTES, declared, json_query, refuse_forms
 from mmetl.transforms.tabular.lines import is_cut, lines_of
-from mmetl.transforms.tabular.read import ReadParams
+from mmetl.transforms.tabular.read_params import ReadParams
 from mmetl.utils.text import quote
 
 _LOOKED_AT = 4 << 20  # characters that are handed to DuckDB at once

@@ -13,7 +13,7 @@ from mmetl.errors import TaskError, Where
 from mmetl.transforms.tabular.folder_values import FolderValues
 from mmetl.transforms.tabular.json_digits import columns_sql, with_all_digits
 from mmetl.transforms.tabular.lines import MEND_LONG, SHOWN_LINE, is_cut, lines_of
-from mmetl.transforms.tabular.read import ReadParams
+from mmetl.transforms.tabular.read_params import ReadParams
 from mmetl.utils.text import quote
 
 OBJECT_BYTES = 32 << 20  # DuckDB reads twice its `maximum_object_size`

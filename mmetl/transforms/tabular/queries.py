@@ -8,8 +8,8 @@ from mmetl.contracts.transform import Job, Made
 from mmetl.engines.analysis import Analysis
 from mmetl.engines.duckdb import session
 from mmetl.errors import TaskError
+from mmetl.transforms.tabular.exactness import exact_columns, reasons_below
 from mmetl.transforms.tabular.results import buckets_of, check_names, describe_view, store_query
-from mmetl.transforms.tabular.sql import exact_columns, reasons_below
 from mmetl.transforms.tabular.types import holds
 
 

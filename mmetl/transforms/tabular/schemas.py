@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from mmetl.errors import TaskError
-from mmetl.transforms.tabular.read import ReadParams
+from mmetl.transforms.tabular.read_params import ReadParams
 from mmetl.utils.text import quote
 
 SHOWN_FILES = 10

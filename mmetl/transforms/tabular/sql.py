@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.lineage import Trace
-from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope, View
+from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.analysis import Analysis, Mention
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, QueryError, TaskError
@@ -115,29 +115,6 @@ def _placed(sql: str, body: str, start: int) -> Iterator[None]:
         offset = start + sum(map(len, lines)) + error.where.column - 1
         where = error.where._replace(line=error.where.line + sql.count("\n", 0, start))
         raise QueryError(error.what, where, error.help, sql, offset) from error
-
-
-def reasons_below(inputs: Iterable[Input]) -> Iterator[str]:
-    """Yield why the number of threads may change the result of a view that is read."""
-    for view in (i for i in inputs if isinstance(i, View)):
-        from mmetl.engines.sql import analyse  # its parser is loaded where there is a view only
-
-        exact = exact_columns(view.inputs.values())
-        yield from analyse(view.manifest.sql, volatile=True).single_thread(exact)
-        yield from reasons_below(view.inputs.values())
-
-
-def exact_columns(tables: Iterable[Input]) -> frozenset[str]:
-    """Return the lower-case names of columns that hold integers or decimals in every table that has them."""
-    exact: set[str] = set()
-    other: set[str] = set()
-    for table in tables:
-        for column in table.manifest.columns:
-            if "<" in column.type:
-                return frozenset()  # a struct may be unpacked into columns of any name
-            is_exact = column.type.startswith(("int", "uint", "decimal"))
-            (exact if is_exact else other).add(column.name.lower())
-    return frozenset(exact - other)
 
 
 def _unknown(name: str, offset: int, scope: Scope, known: Mapping[str, str]) -> ParamError:

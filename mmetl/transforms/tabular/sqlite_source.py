@@ -16,7 +16,7 @@ from mmetl.cache.buckets import bucket_count
 from mmetl.contracts.transform import Base, Job, Made
 from mmetl.engines.duckdb import session
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.tabular.read import ReadParams, Watermark
+from mmetl.transforms.tabular.read_params import ReadParams, Watermark
 from mmetl.transforms.tabular.results import check_names, no_column, store_query
 from mmetl.transforms.tabular.watermark import last_of, start_of
 from mmetl.utils.shrink import has_shrunk

@@ -24,7 +24,7 @@ def view_rows(
     import pyarrow as pa
 
     from mmetl.engines.duckdb import session
-    from mmetl.transforms.tabular.sql import reasons_below
+    from mmetl.transforms.tabular.exactness import reasons_below
 
     alone = any(reasons_below((view,)))
     with session(

@@ -7,7 +7,7 @@ import sqlite3
 from typing import Any
 
 from mmetl.errors import TaskError
-from mmetl.transforms.tabular.read import Watermark
+from mmetl.transforms.tabular.read_params import Watermark
 from mmetl.utils.text import quote
 
 _KINDS = {"integer": "numbers", "real": "numbers", "text": "text", "blob": "bytes"}

@@ -154,7 +154,7 @@ def _write_folder(job: Job) -> Made:
 
 def _session(job: Job, table: Table | View, writes: Path) -> contextlib.AbstractContextManager[Any]:
     from mmetl.engines.duckdb import session
-    from mmetl.transforms.tabular.sql import reasons_below
+    from mmetl.transforms.tabular.exactness import reasons_below
 
     alone = any(reasons_below((table,)))
     return session(

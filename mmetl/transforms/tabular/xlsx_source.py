@@ -12,7 +12,7 @@ import pyarrow as pa
 from mmetl.engines.duckdb import Session
 from mmetl.engines.packages import require
 from mmetl.errors import TaskError
-from mmetl.transforms.tabular.read import ReadParams
+from mmetl.transforms.tabular.read_params import ReadParams
 from mmetl.transforms.tabular.schemas import Group
 from mmetl.utils.text import quote
 
