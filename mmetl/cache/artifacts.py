@@ -119,24 +119,33 @@ class PartStore:
 
     def write_out(self, part: Part) -> None:
         """Write an output file from its part: aside, then renamed into place."""
-        full = self.files.full(part.path)
         self.make_room(part.path)
+        self._copy_out(self.files.full(part_path(part.fingerprint)), part)
+        self._note(part)
+
+    def move_out(self, temp: Path, part: Part) -> None:
+        """Move a finished temporary file, of which no part is kept, to the place of an output."""
+        self.make_room(part.path)
+        try:
+            os.rename(temp, self.files.full(part.path))
+        except OSError as e:
+            if e.errno != errno.EXDEV:  # a folder of outputs may be on another disk, by a link or a mount
+                raise
+            self._copy_out(os.fspath(temp), part)
+            temp.unlink()
+        self._note(part)
+
+    def _copy_out(self, source: str, part: Part) -> None:
+        full = self.files.full(part.path)
         temp = f"{full}.{_temp_name()}"
         try:
-            copy(self.files.full(part_path(part.fingerprint)), temp)
+            copy(source, temp)
             _set_executable(temp, part.executable)
             os.rename(temp, full)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temp)
             raise
-        self._note(part)
-
-    def move_out(self, temp: Path, part: Part) -> None:
-        """Move a finished temporary file, of which no part is kept, to the place of an output."""
-        self.make_room(part.path)
-        os.rename(temp, self.files.full(part.path))
-        self._note(part)
 
     def mend_mode(self, part: Part) -> None:
         """Make an output file that has the right bytes executable or not, as it was written."""
