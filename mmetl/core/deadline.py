@@ -9,9 +9,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from mmetl.errors import TaskTimeoutError
+
+Made = TypeVar("Made")
 
 NOTICE_S = 0.5  # longest time until a thread that waits notices a signal
 
@@ -37,41 +39,37 @@ class Cancellation:
                 stop()
 
 
-_NO_LIMIT = contextlib.nullcontext()
+def limited(seconds: float | None, cancellation: Cancellation, work: Callable[[], Made]) -> Made:
+    """Do some work in at most `seconds` (None: as long as it takes); return what it returns.
 
-
-def deadline(seconds: float | None, cancellation: Cancellation) -> contextlib.AbstractContextManager[None]:
-    """Run a block for at most `seconds` (None: as long as it takes).
+    A function, not a context manager: the exception that ends the work may come at any line of Python, also on the way into a `with`
+    and out of it.
 
     Raises:
         TaskTimeoutError: when the time is up. Code that blocks inside a C library notices when it returns, unless a
             registered stop interrupts it.
     """
-    return _NO_LIMIT if seconds is None else _limited(seconds, cancellation)
-
-
-@contextlib.contextmanager
-def _limited(seconds: float, cancellation: Cancellation) -> Iterator[None]:
+    if seconds is None:
+        return work()
     alarm = _Alarm(threading.get_ident(), cancellation)
     timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), alarm.ring)
     timer.daemon = True
-    timer.start()
     try:
         try:
-            yield
+            timer.start()
+            made = work()
         finally:
             timer.cancel()
-            alarm.switch_off()
+            alarm.switch_off()  # from here on it comes no more
         if alarm.rang:
-            raise _Expired  # noqa: TRY301  the block ended just as the time was up
+            raise _Expired  # noqa: TRY301  the work ended just as the time was up
     except BaseException as e:
-        with contextlib.suppress(_Expired):  # it may come as late as here
-            alarm.switch_off()
         if not alarm.rang:
             raise
         raise TaskTimeoutError(f"it took longer than its timeout_s of {seconds:g}") from (
             None if isinstance(e, _Expired) else e
         )
+    return made
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
 from mmetl.core.checking import Published, check_made
-from mmetl.core.deadline import Cancellation, Interrupts, deadline, deaf, interrupt
+from mmetl.core.deadline import Cancellation, Interrupts, deaf, interrupt, limited
 from mmetl.core.decide import Facts, Lists, Record, seen_anew
 from mmetl.core.done import Done
 from mmetl.core.families import view_manifest
@@ -294,9 +294,9 @@ class Executor:
         name = f"{plan.pipeline}:{node.name}"
         self.running[name] = cancellation = Cancellation()
         try:
-            with deadline(detail.timeout_s, cancellation):
-                made, again = Published(done.manifest, done.quarantine), done.outcome == "restored"
-                left = check_made(self.jobs, plan, node, facts, detail, made, log, cancellation, restored=again)
+            made, again = Published(done.manifest, done.quarantine), done.outcome == "restored"
+            check = partial(check_made, self.jobs, plan, node, facts, detail, made, log, cancellation, restored=again)
+            left = limited(detail.timeout_s, cancellation, check)
         finally:
             self.running.pop(name, None)
         warning = "; ".join(filter(None, (done.warning, left.told)))
@@ -379,8 +379,8 @@ class Executor:
             if clear or n:  # what a command left from an earlier run must not be taken for what it writes now
                 self._clear(transform, node)
             try:
-                with printing_to(job.log), deadline(detail.timeout_s, cancellation):
-                    made: Made | None = transform.run(job)
+                with printing_to(job.log):
+                    made: Made | None = limited(detail.timeout_s, cancellation, partial(transform.run, job))
                     return made
             except KeyboardInterrupt:
                 raise

@@ -23,7 +23,7 @@ from mmetl.contracts.transform import Input, Job, Made, SourceFile, Table, View
 from mmetl.core.cases.collect import Trial
 from mmetl.core.cases.unrecorded import Unrecorded
 from mmetl.core.checking import OWN, Published, Put, failure, put_checks
-from mmetl.core.deadline import Cancellation, deadline
+from mmetl.core.deadline import Cancellation, limited
 from mmetl.core.families import variable_types
 from mmetl.core.placing import place
 from mmetl.core.registry import Registry, load, load_function
@@ -141,10 +141,7 @@ class _Stage:
         case, trial = self.trial.case, self.trial
         tables = self._tables()
         cancellation = Cancellation()
-        with deadline(self.detail.timeout_s, cancellation):
-            self.inputs = {alias: tables[alias] for alias in self.trial.aliases}  # the first is that of the items
-            job = self._job(cancellation)
-            made = self._checked(self._made(job), tables, job, cancellation)
+        job, made = limited(self.detail.timeout_s, cancellation, lambda: self._ran(tables, cancellation))
         if case.fails is not None:
             what = f"it was to fail with '{case.fails}', and it did not"
             return Verdict(trial, "failed", Problem(what, trial.where("fails")))
@@ -152,6 +149,12 @@ class _Stage:
         aside, others = self._contrast("quarantined", case.quarantined, made.aside, job)
         status: Literal["passed", "failed"] = "failed" if contrast or aside else "passed"
         return Verdict(trial, status, None, contrast, aside, list(dict.fromkeys([*columns, *others])))
+
+    def _ran(self, tables: Mapping[str, Table], cancellation: Cancellation) -> tuple[Job, Published]:
+        """Run the task with its checks; return what it was given, and what came of it."""
+        self.inputs = {alias: tables[alias] for alias in self.trial.aliases}  # the first is that of the items
+        job = self._job(cancellation)
+        return job, self._checked(self._made(job), tables, job, cancellation)
 
     # --- what it is given
 
