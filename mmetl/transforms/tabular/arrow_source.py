@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from mmetl.errors import TaskError
 from mmetl.transforms.tabular.schemas import Group
 from mmetl.utils.text import quote
 
+MOST_DIGITS = 38
+_DECIMAL256 = re.compile(r"decimal256\((\d+)")
 _FILE_MAGIC = b"ARROW1"
 
 
@@ -67,15 +70,26 @@ def _runs(
 
 def _parquet_schema(path: Path, name: str) -> pa.Schema:
     try:
-        return pq.read_schema(path)
+        return _readable(pq.read_schema(path), name)
     except (pa.ArrowException, OSError) as error:
         raise TaskError(f"'{name}' is not a Parquet file", help="set `format` if it is one of another kind") from error
+
+
+def _readable(schema: pa.Schema, name: str) -> pa.Schema:
+    """Return the schema. Raises TaskError for decimals that DuckDB reads as other numbers, without a word."""
+    for field in schema:
+        if any(int(digits) > MOST_DIGITS for digits in _DECIMAL256.findall(str(field.type))):
+            raise TaskError(
+                f"column '{field.name}' of '{name}' has decimals of more than {MOST_DIGITS} digits: {field.type}",
+                help=f"write it as text, or as a decimal of up to {MOST_DIGITS} digits",
+            )
+    return schema
 
 
 def _arrow_schema(path: Path, name: str) -> pa.Schema:
     try:
         with _open(path) as reader:
-            return reader.schema
+            return _readable(reader.schema, name)
     except (pa.ArrowException, OSError) as error:
         raise TaskError(
             f"'{name}' is not an Arrow file, or its end is missing",

@@ -15,12 +15,10 @@ from mmetl.transforms.tabular.digits import keeps
 from mmetl.transforms.tabular.lines import LINE_BYTES, SHOWN_LINE, whole_lines
 from mmetl.transforms.tabular.read_params import ReadParams
 from mmetl.transforms.tabular.schemas import check_case, check_same
+from mmetl.transforms.tabular.times import is_day, is_time, is_zoned
 from mmetl.utils.text import quote
 
 _DOUBLE = r"-?(0|[1-9]\d*)(\.\d+([eE][+-]?\d+)?|[eE][+-]?\d+)"
-_DATE = r"\d{4}-\d\d-\d\d"
-_TIME = _DATE + r"[ T]([01]\d|2[0-3]):\d\d(:\d\d(\.\d{1,6})?)?"
-_ZONE = r"(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)"
 
 # What a value may be, as one bit each; a column's bits together decide its type. No guess leaves the values behind:
 # `007` is text, since 7 would not be written so.
@@ -28,9 +26,9 @@ _KINDS = (
     ("try_cast({c} as bigint)::varchar = {c}", f"if({keeps('{c}')}, 1, 64)"),
     ("regexp_full_match({c}, '" + _DOUBLE + "')", f"if({keeps('{c}')}, 2, 128)"),
     ("lower({c}) in ('true', 'false')", "4"),
-    ("regexp_full_match({c}, '" + _DATE + "') and try_cast({c} as date)::varchar = {c}", "8"),
-    ("regexp_full_match({c}, '" + _TIME + "') and try_cast({c} as timestamp) is not null", "16"),
-    ("regexp_full_match({c}, '" + _TIME + _ZONE + "') and try_cast({c} as timestamptz) is not null", "32"),
+    (is_day("{c}"), "8"),
+    (is_time("{c}"), "16"),
+    (is_zoned("{c}"), "32"),
 )
 _TYPES = {
     1: "BIGINT",

@@ -11,7 +11,7 @@ from mmetl.contracts.transform import Job
 from mmetl.engines.duckdb import Session, file_list, literal, session
 from mmetl.errors import TaskError, Where
 from mmetl.transforms.tabular.folder_values import FolderValues
-from mmetl.transforms.tabular.json_digits import columns_sql, with_all_digits
+from mmetl.transforms.tabular.json_types import columns_sql, true_types
 from mmetl.transforms.tabular.lines import MEND_LONG, SHOWN_LINE, is_cut, lines_of
 from mmetl.transforms.tabular.read_params import ReadParams
 from mmetl.utils.text import quote
@@ -20,6 +20,10 @@ OBJECT_BYTES = 32 << 20  # DuckDB reads twice its `maximum_object_size`
 ROOM_BYTES = OBJECT_BYTES - 1024  # what is surely read, behind whatever the buffer holds before it
 _START_BYTES = 4096
 _FORMS = {True: "array", False: "newline_delimited"}
+_NO_MAP = "map_inference_threshold=-1"  # objects of many keys, few of which each of them has, are no maps
+_NUMBERED = re.compile(r"(.+?)_?\d+")
+_TWICE = re.compile(r'duplicate name "(.+?)" in struct', re.IGNORECASE)
+_ALIKE = "write them alike: SQL cannot tell them apart"
 _NO_ROWS = re.compile(rb"\[\s*\]\s*")
 
 
@@ -38,7 +42,11 @@ def json_query(
     full, array = refuse_forms(shown, lines=lines)
     options = f"format={literal(_FORMS[array])}, records=true, hive_partitioning=false"
     source = f"{file_list(full)}, {options}"
-    found = with_all_digits(db, source, _types(job, full, source))
+    guessed = _types(job, full, source)
+    _refuse_names(db, [name for name, _ in guessed], full, array=array)
+    as_json = {name for name, kind in job.params.types.items() if "JSON" in kind.upper()}
+    held = true_types(db, source, guessed)
+    found = [was if was[0] in as_json else now for was, now in zip(guessed, held, strict=True)]
     names = [name for name, _ in found]
 
     def rows(files: Iterable[Path]) -> str:
@@ -78,17 +86,45 @@ def _types(job: Job, shown: Mapping[Path, str], source: str) -> list[tuple[str, 
     """Return the columns of all rows of all files. On one thread: more could meet the columns in another order."""
     everything = "sample_size=-1, maximum_sample_files=2147483647, union_by_name=true"
     with session(job.scratch, files=shown, memory_limit=job.memory_limit, on_cancel=job.on_cancel) as db:
-        try:
-            return db.columns(f"select * from read_json({source}, {everything})")
-        except TaskError as error:
-            if "maximum_object_size" in error.what:
-                raise _too_long(shown) from error
-            if "expected records" not in error.what:
-                raise
+        for options in (everything, f"{everything}, {_NO_MAP}"):
+            try:
+                return db.columns(f"select * from read_json({source}, {options})")
+            except TaskError as error:
+                if "maximum_object_size" in error.what:
+                    raise _too_long(shown) from error
+                if twice := _TWICE.match(error.what):
+                    raise TaskError(
+                        f"objects inside of those in {_listed(shown)} have keys that differ in case only, such as '{twice[1]}'",
+                        help=_ALIKE,
+                    ) from error
+                if "expected records" not in error.what:
+                    raise
+                refused = error
+    raise TaskError(
+        f"not all rows of {_listed(shown)} are JSON objects", help="write an array of objects, or one object a line"
+    ) from refused
+
+
+def _refuse_names(db: Session, names: Sequence[str], shown: Mapping[Path, str], *, array: bool) -> None:
+    """Raise TaskError for keys that DuckDB makes columns without any value: empty ones, and those that differ in case only.
+
+    It gives such columns names of its own; only where one may be such are all keys looked at.
+    """
+    lower = {name.lower() for name in names}
+    numbered = (_NUMBERED.fullmatch(name) for name in names)
+    if not any(n and (n[1] == "C" or n[1].lower() in lower) for n in numbered):
+        return
+    objects = f"read_json_objects({file_list(shown)}, format={literal(_FORMS[array])}, hive_partitioning=false)"
+    keys = sorted(key for (key,) in db.rows(f"select distinct unnest(json_keys(json)) from {objects}"))
+    if "" in keys:
+        raise TaskError(f"an object in {_listed(shown)} has an empty key", help="give it a name")
+    seen: dict[str, str] = {}
+    for key in keys:
+        if seen.setdefault(key.lower(), key) != key:
             raise TaskError(
-                f"not all rows of {_listed(shown)} are JSON objects",
-                help="write an array of objects, or one object a line",
-            ) from error
+                f"objects in {_listed(shown)} have the keys '{seen[key.lower()]}' and '{key}': they differ in case only",
+                help=_ALIKE,
+            )
 
 
 def _too_long(shown: Mapping[Path, str]) -> TaskError:

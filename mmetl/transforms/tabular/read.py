@@ -45,7 +45,7 @@ class Read:
     """See the module."""
 
     name = "tabular.read"
-    version = 6
+    version = 7
     params = ReadParams
     packages: tuple[str, ...] = ("duckdb", "pyarrow")
     code: tuple[str, ...] = ()

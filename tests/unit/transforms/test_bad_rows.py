@@ -201,7 +201,7 @@ MANY: dict[str, tuple[str, str]] = {
     "z.ndjson": (
         '{"a":1}\n{"a":"x"}\nx\n{"a":2}\n{"a":"y"}\n',
         (
-            "z.ndjson:2:1: error: 3 of 5 rows are bad, more than a share of 0.4; the first: '\"x\"' in column 'a' is no INTEGER\n"
+            "z.ndjson:2:1: error: 3 of 5 rows are bad, more than a share of 0.4; the first: 'x' in column 'a' is no INTEGER\n"
             '   2 | {"a":"x"}\n     | ^\nhelp: mend them, or raise `max_bad_fraction`'
         ),
     ),
