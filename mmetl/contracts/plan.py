@@ -83,6 +83,7 @@ class TaskDetail(NamedTuple):
         counted: whether the transform can tell, before it runs, how many items it would compute.
         prepared: what the transform has found out of the params (see `Declaration`).
         filled: whether its globs have to stand for a file at least.
+        selective: whether it keeps only some of the listed files (see `Declaration`).
         missing: packages of extras that it is sure to need and that were not installed when it was planned.
     """
 
@@ -112,4 +113,5 @@ class TaskDetail(NamedTuple):
     counted: bool = False
     prepared: Sequence[Any] = ()
     filled: bool = False
+    selective: bool = False
     missing: Sequence[str] = ()

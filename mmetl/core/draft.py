@@ -139,5 +139,6 @@ class Draft:
             counted=hasattr(self.transform, "estimate"),
             prepared=self.declared.prepared,
             filled=getattr(self.transform, "filled", False),
+            selective=self.declared.selective,
             missing=missing,
         )

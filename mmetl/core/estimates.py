@@ -19,14 +19,20 @@ from mmetl.observability.logs import TaskLog
 
 
 def estimate(
-    project: Project, plan: Plan, node: TaskNode, facts: Facts, detail: TaskDetail, reasons: Iterable[Reason]
+    project: Project,
+    plan: Plan,
+    node: TaskNode,
+    facts: Facts,
+    detail: TaskDetail,
+    reasons: Iterable[Reason],
+    options: RunOptions,
 ) -> Mapping[str, float]:
     """Return how many items a stale task with settled inputs would find added and so on, and compute.
 
     Raises:
         MmetlError: where a run would fail before it computed anything.
     """
-    jobs = Jobs(project, RunOptions(), PartStore(project.files), "dry-run")
+    jobs = Jobs(project, options, PartStore(project.files), "dry-run")
     transform: Any = jobs.transform(detail)
     seen = detail._replace(functions=(), templated=False)  # nothing is called, and no secret is needed
     job = jobs.job(transform, plan, node, facts, seen, TaskLog(""), Cancellation())

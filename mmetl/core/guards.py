@@ -29,7 +29,8 @@ def refuse(node: TaskNode, detail: TaskDetail, facts: Facts, allowed: frozenset[
     """
     refuse_unusable(node, facts)
     refuse_vanished(node, facts, may_be_empty=not detail.filled)
-    refuse_shrunk(node, facts, allowed, may_be_empty=not detail.filled)
+    if node.globs:
+        refuse_shrunk(node, detail, facts, allowed)
     refuse_missing(node, facts, allowed)
 
 
@@ -101,22 +102,24 @@ def refuse_vanished(node: TaskNode, facts: Facts, *, may_be_empty: bool) -> None
             )
 
 
-def refuse_shrunk(node: TaskNode, facts: Facts, allowed: frozenset[str], *, may_be_empty: bool) -> None:
+def refuse_shrunk(node: TaskNode, detail: TaskDetail, facts: Facts, allowed: frozenset[str]) -> None:
     """Refuse a source that lists nothing where there was something, or under half of at least 20 files.
+
+    Of files that a task does not keep it does not matter how many there are: it looks itself.
 
     Raises:
         TaskError: which names `--allow-shrink` where that helps.
     """
     record = facts.records.get(node.name)
-    if record is None or node.name in allowed or not node.globs:
+    if record is None or node.name in allowed:
         return
     listed = [tree.files for tree in facts.trees_of(node).values()]
     before, now = listed_before(node, facts), sum(listed)
-    if has_shrunk(before, now):
+    if has_shrunk(before, now) and not (now and detail.selective):
         raise TaskError(
             f"its source lists {now} file{'s' if now != 1 else ''} where there were {before}",
             help=f"if that is right: mmetl run --allow-shrink {node.name}"
-            if may_be_empty or all(listed)
+            if not detail.filled or all(listed)
             else "it cannot do without: put them back, or mend the path",
         )
 

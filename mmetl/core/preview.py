@@ -135,7 +135,7 @@ class _Foresight:
             return {}
         from mmetl.core.estimates import estimate  # imports what only some tasks need
 
-        return estimate(self.project, self.plan, node, self.facts, detail, decision.reasons)
+        return estimate(self.project, self.plan, node, self.facts, detail, decision.reasons, self.options)
 
     @cached_property
     def _built(self) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ from mmetl.items.known import count_changes
 from mmetl.items.ledger import Ledger, read_ledger, write_ledger
 from mmetl.utils.hashing import xxh3_hex
 
+Complete = Callable[[pa.Table], pa.Table]
+"""Makes rows of some of what is listed, of each one or none; called only for what has none yet."""
+
 
 class _Bucket(NamedTuple):
     """A bucket that is to be written.
@@ -29,7 +33,7 @@ class _Bucket(NamedTuple):
         number: of the bucket.
         kept: rows that are as they were; no order.
         new: what decides each of the others.
-        ledger: of all of them, sorted by the key.
+        ledger: of all of them, sorted by the key. Until it is completed, each is taken to come to a row.
         input: fingerprint of that.
     """
 
@@ -48,7 +52,7 @@ class Compared(NamedTuple):
         cut: the number of buckets, the empty ones too.
         kept: what buckets came to earlier in which nothing changed, and whose parts are there.
         changed: the others that are not empty.
-        counts: of rows that were added, changed, removed, unchanged.
+        gone: what the last output came to that is not kept.
         opened: see `Made.opened`.
     """
 
@@ -56,24 +60,65 @@ class Compared(NamedTuple):
     cut: int
     kept: Sequence[Unit]
     changed: Sequence[_Bucket]
-    counts: dict[str, int]
+    gone: Sequence[Unit]
     opened: Sequence[str] | None
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are: of buckets that are not completed, at most."""
+        return sum(_rows_in(u) for u in self.kept) + sum(int(b.ledger.rows.sum()) for b in self.changed)
 
-def keep_listing(job: Job, compared: Compared, schema: pa.Schema, complete: Callable[[pa.Table], pa.Table]) -> Made:
+    def completed(self, complete: Complete) -> Compared:
+        """Return it with the rows of the changed buckets."""
+        return self._replace(changed=[_completed(bucket, complete) for bucket in self.changed])
+
+    def counts(self, job: Job) -> dict[str, int]:
+        """Count rows that were added, changed, removed, unchanged; earlier ones as far as their ledgers are kept."""
+        before = [read_ledger(u.ledger, job.parts) for u in self.gone if job.parts.has(u.ledger.fingerprint)]
+        after = [b.ledger for b in self.changed]
+        counts = count_changes(list(map(_of_rows, before)), list(map(_of_rows, after)), same_basis=True)
+        counts["unchanged"] += sum(map(_rows_in, self.kept))
+        return {word: n for word, n in counts.items() if n}
+
+
+def _completed(bucket: _Bucket, complete: Complete) -> _Bucket:
+    made = complete(bucket.new)
+    rows = pa.concat_tables([bucket.kept, made]) if len(bucket.kept) else made
+    ledger = bucket.ledger
+    if len(rows) < len(ledger):
+        there = np.isin(ledger.keys, row_hashes(rows.select([0]))[:, 0])
+        ledger = replace(ledger, rows=there.astype(np.int64))
+    return bucket._replace(kept=rows, new=bucket.new.slice(0, 0), ledger=ledger)
+
+
+def _of_rows(ledger: Ledger) -> Ledger:
+    """Return a ledger without the items that came to no row."""
+    there = ledger.rows > 0
+    if there.all():
+        return ledger
+    return Ledger(ledger.items[there], ledger.keys[there], ledger.rest[there], ledger.rows[there])
+
+
+def _rows_in(unit: Unit) -> int:
+    return sum(p.rows for p in unit.parts)
+
+
+def keep_listing(job: Job, compared: Compared, schema: pa.Schema, complete: Complete) -> Made:
     """Keep what a source lists, cut into buckets by its first column, which is the key.
 
     Args:
         job: the running task.
         compared: what is listed.
-        schema: of the rows that are kept.
-        complete: makes rows of the schema of some of the listed ones; called only for those that have none yet.
+        schema: of the rows.
+        complete: makes rows of some of the listed ones.
     """
     key = schema.names[0]
     units = {u.ledger.bucket: u for u in compared.kept}
-    for bucket in compared.changed:
-        rows = pa.concat_tables([bucket.kept, complete(bucket.new)]) if len(bucket.kept) else complete(bucket.new)
-        written = write_table(rows.sort_by(key).to_batches(), schema, job.parts)
+    made: list[_Bucket] = []
+    for listed in compared.changed:
+        bucket = _completed(listed, complete)
+        written = write_table(bucket.kept.sort_by(key).to_batches(), schema, job.parts)
+        made.append(bucket._replace(kept=schema.empty_table()))
         parts = tuple(p._replace(bucket=bucket.number) for p in written)
         units[bucket.number] = Unit(bucket.input, write_ledger(bucket.ledger, job.parts, bucket.number), parts)
     in_order = tuple(units[number] for number in sorted(units))
@@ -83,7 +128,7 @@ def keep_listing(job: Job, compared: Compared, schema: pa.Schema, complete: Call
         compared.cut,
         items=ItemIndex(compared.basis, in_order),
         key=(key,),
-        counts=compared.counts,
+        counts=compared._replace(changed=made).counts(job),
         opened=compared.opened,
     )
 
@@ -117,7 +162,7 @@ def compare_listing(job: Job, listed: pa.Table, size_bytes: int, schema: pa.Sche
             changed.append(bucket)
     stays = {u.input for u in kept}
     gone = [u for u in (last.units if last else ()) if u.input not in stays]
-    return Compared(basis, count, kept, changed, _counts(job, gone, kept, changed), None)
+    return Compared(basis, count, kept, changed, gone, None)
 
 
 def compare_changes(
@@ -158,8 +203,8 @@ def compare_changes(
             changed.append(_bucket(number, rows, new))
     kept = [units[number] for number in sorted(units)]
     stays = {u.input for u in kept}
-    counts = _counts(job, [u for u in last.units if u.input not in stays], kept, changed)
-    return Compared(basis, count, kept, changed, counts, now.column(0).to_pylist())
+    gone_units = [u for u in last.units if u.input not in stays]
+    return Compared(basis, count, kept, changed, gone_units, now.column(0).to_pylist())
 
 
 def _previous(job: Job) -> Manifest | None:
@@ -185,11 +230,3 @@ def _rows_of(job: Job, unit: Unit, schema: pa.Schema) -> pa.Table:
     manifest = Manifest("table", unit.parts, columns=columns_of(schema))
     paths = tuple(job.parts.path(p.fingerprint) for p in unit.parts)
     return read_table(Table(job.name, manifest, paths)).read_all()
-
-
-def _counts(job: Job, gone: Sequence[Unit], kept: Sequence[Unit], changed: Sequence[_Bucket]) -> dict[str, int]:
-    """Count rows; units that are no longer there count as far as their ledgers are kept."""
-    before = [read_ledger(u.ledger, job.parts) for u in gone if job.parts.has(u.ledger.fingerprint)]
-    counts = count_changes(before, [b.ledger for b in changed], same_basis=True)
-    counts["unchanged"] += sum(u.ledger.rows for u in kept)
-    return {word: n for word, n in counts.items() if n}

@@ -12,6 +12,7 @@ from mmetl.contracts.lineage import PATH, SOURCES, Trace
 from mmetl.contracts.transform import Declaration, Job, Made, Scope, SourceFile
 from mmetl.errors import TaskError
 from mmetl.items.frugal import frugal
+from mmetl.utils.shrink import has_shrunk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +54,7 @@ class Files:
 
     def declare(self, params: FilesParams, scope: Scope) -> Declaration:  # noqa: ARG002  the protocol's parameters
         """Name the globs."""
-        return Declaration(sources=tuple(params.globs))
+        return Declaration(sources=tuple(params.globs), selective=bool(params.exclude or params.media_types))
 
     def lineage(self, _params: FilesParams, _inputs: object, _key: object) -> Iterator[Trace]:
         """Yield that a row is a file: see contracts.lineage."""
@@ -64,12 +65,18 @@ class Files:
         frugal()
         from mmetl.items.source import keep_listing
 
-        return keep_listing(job, self._compared(job), _schema(), lambda rows: _typed(job, rows))
+        made = keep_listing(job, self._compared(job), _schema(), lambda rows: _typed(job, rows))
+        _refuse_shrunk(job, sum(part.rows for part in made.parts))
+        return made
 
     def estimate(self, job: Job) -> Mapping[str, float]:
-        """Return how many files a run would find added, changed, removed; their content is not looked at again."""
+        """Return how many files a run would find added, changed, removed; their content is looked at only where it decides."""
         frugal()
-        return self._compared(job).counts
+        compared = self._compared(job)
+        if job.params.media_types:
+            compared = compared.completed(lambda rows: _typed(job, rows))
+        _refuse_shrunk(job, compared.rows)
+        return compared.counts(job)
 
     def _compared(self, job: Job) -> Compared:
         """Compare the files as they were observed with those of the last success."""
@@ -85,6 +92,16 @@ class Files:
                 return compared
         listed = _rows(_wanted(job))
         return compare_listing(job, listed, _sum(listed.column("size_bytes")), _schema())
+
+
+def _refuse_shrunk(job: Job, now: int) -> None:
+    """Keep the last artifact where of some files, those that are kept, far fewer are there; the listing has been looked at already."""
+    before = job.previous.rows if job.previous else 0
+    if (job.params.exclude or job.params.media_types) and not job.allow_shrink and has_shrunk(before, now):
+        raise TaskError(
+            f"of the files of its source it keeps {now} where there were {before}",
+            help=f"if that is right: mmetl run --allow-shrink {job.name.partition(':')[2]}",
+        )
 
 
 def _wanted(job: Job) -> Iterator[SourceFile]:

@@ -83,6 +83,34 @@ def test_exclude_and_media_types(library):
     assert len(listed(library)) == 67
 
 
+@pytest.mark.parametrize("params", ['media_types: ["text/*"]', 'exclude: ["docs/*.png"]'])
+def test_only_what_is_kept_counts(empty, params):
+    """In numbers of items, and for a source that shrinks: neither pictures that go nor pictures that stay tell anything about texts."""
+    empty.write("pipeline.yaml", PIPELINE.format(params=f"path: docs/, {params}"))
+    for i in range(30):
+        empty.write(f"docs/{i}.png", f"\x89PNG{i}" if "exclude" in params else f"GIF89a{i}")
+    for i in range(3):
+        empty.write(f"docs/{i}.md", f"# Title {i}\n")
+    asked = empty.fast("dry-run", "--json").json()["tasks"][0]["items"]
+    assert asked == counts(empty) == {"added": 3}
+    for i in range(30):
+        (empty.root / f"docs/{i}.png").unlink()
+    empty.edit("docs/0.md", "Title", "Titles")
+    asked = empty.fast("dry-run", "--json").json()["tasks"][0]["items"]
+    assert asked == counts(empty) == {"changed": 1, "unchanged": 2}
+    empty.write("docs/other.png", "GIF89a")
+    for i in range(3):
+        (empty.root / f"docs/{i}.md").unlink()
+    told = "of the files of its source it keeps 0 where there were 3"
+    asked = empty.fast("dry-run", "--json").json()["tasks"][0]
+    assert (asked["outcome"], asked["reasons"][-1]) == ("failed", told)
+    (task,) = empty.fast("run", "--json").json()["tasks"]
+    assert task["error"] == f"{told}; if that is right: mmetl run --allow-shrink files"
+    assert len(listed(empty)) == 3
+    assert empty.dry("--allow-shrink", "files") == {"files": "ran"} == empty.run("--allow-shrink", "files")
+    assert listed(empty) == {}
+
+
 def test_no_other_key(library):
     library.edit("pipeline.yaml", "params:", "key: [size_bytes], params:")
     (task,) = library.fast("run", "--json").json()["tasks"]
