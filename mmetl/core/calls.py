@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
+from mmetl.cache.code import CodeReader
 from mmetl.cache.code.reader import FunctionInfo
+from mmetl.errors import ParamError, UsageError
 from mmetl.utils.text import near
 
 
@@ -44,3 +46,18 @@ def wrong_calls(
     if missing:
         what = f"'{entry}' needs '{missing[0]}', which task '{task}' does not give"
         yield WrongCall(what, f"it takes: {takes}")
+
+
+def given_by_name(code: CodeReader, functions: Iterable[str], arguments: Collection[str]) -> bool:
+    """Tell whether any of these functions is given its one input by name: one with a single parameter is not.
+
+    Args:
+        code: of the project.
+        functions: what is called, each as `module:qualname`.
+        arguments: the names of what else is given.
+    """
+    try:
+        infos = [code.define(entry) for entry in functions]
+    except (ParamError, UsageError):
+        return False  # told where its code is read
+    return any(not i.known or i.takes_any or len([p for p in i.parameters if p not in arguments]) != 1 for i in infos)

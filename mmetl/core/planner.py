@@ -18,7 +18,7 @@ from mmetl.config.problems import problems_from_validation
 from mmetl.config.schema import TaskSpec
 from mmetl.config.secrets import looks_secret
 from mmetl.contracts.transform import Outside, Scope, Transform
-from mmetl.core.calls import wrong_calls
+from mmetl.core.calls import given_by_name, wrong_calls
 from mmetl.core.clashes import clashes, own_path
 from mmetl.core.compiled import Compiled
 from mmetl.core.dag import CycleError, topological_sort
@@ -377,7 +377,10 @@ class Planner:
             recipe["expect"] = [check.as_json() for check in draft.spec.expect]
         where = {"engine": draft.pushed_to(drafts), "connection": draft.connection}
         recipe |= {part: value for part, value in where.items() if value}
-        if draft.declared.named_inputs and draft.inputs:
+        by_name = draft.declared.named_inputs or given_by_name(
+            self.code, draft.declared.functions, params.get("args", ())
+        )
+        if draft.inputs and by_name:
             recipe["inputs"] = list(draft.inputs)
         if draft.families:
             recipe["families"] = {a: draft.values(self.pipeline, names) for a, names in draft.families.items()}
