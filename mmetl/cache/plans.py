@@ -16,7 +16,7 @@ from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.python_files import listing_fingerprint, python_files
 from mmetl.cache.store import Store
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.utils.hashing import fingerprint_json, to_json, xxh3_hex
+from mmetl.utils.hashing import fingerprint_json, sha256_hex, to_json, xxh3_hex
 from mmetl.utils.time import now_ms
 
 PLAN_FORMAT = 3
@@ -46,8 +46,11 @@ def _own_code() -> list[tuple[str, int]]:
 
 
 def environment_fingerprint(value: str | None) -> str | None:
-    """Return what stands for an environment variable's value: never the value, which may be private."""
-    return None if value is None else xxh3_hex(value.encode(errors="surrogateescape"))
+    """Return what stands for an environment variable's value: never the value, which may be private.
+
+    State is copied and shown to others; from the XXH3 of a short text one could get that back.
+    """
+    return None if value is None else sha256_hex(value.encode(errors="surrogateescape"))
 
 
 def load_plan(store: Store, key: str, files: FileCache, env: Mapping[str, str]) -> Plan | None:

@@ -12,6 +12,7 @@ from mmetl.cache.code import Code, CodeReader
 from mmetl.cache.fingerprints import fingerprint_recipe
 from mmetl.cache.layout import STATE_DIR
 from mmetl.cache.listing import is_glob, matches, plain_path, reaches
+from mmetl.cache.plans import environment_fingerprint
 from mmetl.config.loader import Loaded
 from mmetl.config.matrix import families, family_of
 from mmetl.config.problems import problems_from_validation
@@ -31,7 +32,7 @@ from mmetl.core.own_files import OwnFiles
 from mmetl.core.registry import Registry, folders_on_path
 from mmetl.errors import ConfigError, MissingError, MmetlError, ParamError, Problem, UsageError
 from mmetl.utils.env import Env
-from mmetl.utils.hashing import canonical_json, xxh3_hex
+from mmetl.utils.hashing import canonical_json
 from mmetl.utils.text import near, shown
 
 _Call = tuple[str, tuple[str, ...] | None, tuple[Any, ...]]
@@ -465,7 +466,7 @@ class Planner:
             )
         value = self.env.get(name)
         self.env_used[name] = value
-        return None if value is None else xxh3_hex(value.encode(errors="surrogateescape"))
+        return environment_fingerprint(value)
 
     def _versions_of(self, packages: Iterable[str]) -> dict[str, str]:
         for package in packages:

@@ -1,4 +1,4 @@
-"""Hashes of bytes and texts. XXH3 resists accidents, not attackers; SHA-256 is for what others may write to."""
+"""Hashes of bytes and texts. XXH3 resists accidents, not attackers; SHA-256 is for what somebody might want to forge, or to turn back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CANONICAL = canonical_encoder()
 
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 hexadecimal digits."""
-    import hashlib  # loads OpenSSL, 10 ms; a no-op has no need of it
+    import hashlib  # loads OpenSSL, 4 ms; few no-ops have need of it
 
     return hashlib.sha256(data).hexdigest()
 

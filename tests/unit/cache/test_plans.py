@@ -13,6 +13,7 @@ from harness import Project, grow_old
 
 from mmetl.cache.plans import plan_key
 from mmetl.cache.store import Store
+from mmetl.utils.hashing import sha256_hex, xxh3_hex
 
 TASKS = """\
   a: !include parts/a.yaml
@@ -95,11 +96,15 @@ def test_environment_makes_a_plan_old(planned: Project, env: dict[str, str]) -> 
 
 
 def test_values_of_the_environment_are_not_kept(planned: Project) -> None:
-    """A plan is checked by fingerprints of values, which may be private."""
-    assert compiled(planned, MODE="correct-horse")
+    """A plan and a recipe have hashes of values, which may be private: such that nobody can turn back."""
+    value = "correct-horse"
+    assert compiled(planned, MODE=value)
     (checks,) = Store(planned.root).rows("select checks from plans")[0]
     assert set(json.loads(checks)["env"]) == {"MODE", "SOURCE"}
-    assert "correct-horse" not in checks
+    kept = b"".join(p.read_bytes() for p in (planned.root / ".mmetl").glob("state.db*"))
+    assert sha256_hex(value.encode()).encode() in kept
+    assert value.encode() not in kept
+    assert xxh3_hex(value.encode()).encode() not in kept
 
 
 def test_another_mmetl_makes_a_plan_old(planned: Project) -> None:
