@@ -44,6 +44,8 @@ def forget(tasks: Sequence[str], *, everything: bool = False) -> int:
     """Drop what is known of tasks; the next run computes them."""
     if not tasks and not everything:
         raise UsageError("no task is named", help="name tasks, or say --all")
+    if tasks and everything:
+        raise UsageError("tasks are named, and --all was given", help="choose one")
     project = Project.open(".")
     gone = {f"{pipeline}:{task}": (pipeline, task) for pipeline, task in orphans(project)}
     known = [t for t in tasks if t not in gone]

@@ -127,4 +127,4 @@ def refuse_shrunk(node: TaskNode, detail: TaskDetail, facts: Facts, allowed: fro
 def _mend(node: TaskNode, missing: str) -> str:
     if missing.startswith("the artifact of ") or node.after:
         return f"run what makes it: --select +{node.name}"
-    return "no task writes it; check the path"
+    return "no task of this pipeline writes it; check the path"

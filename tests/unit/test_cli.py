@@ -250,6 +250,10 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "no artifact yet": (["show", "first"], "error: 'first' has no artifact yet\nhelp: mmetl run --select +first\n"),
     "var without a value": (["run", "--var", "x"], "error: --var 'x' has no value\nhelp: write --var name=value\n"),
     "nothing to forget": (["forget"], "error: no task is named\nhelp: name tasks, or say --all\n"),
+    "all and some to forget": (
+        ["forget", "a", "--all"],
+        "error: tasks are named, and --all was given\nhelp: choose one\n",
+    ),
     "unknown shrink": (
         ["run", "--allow-shrink", "frist"],
         "error: no task is called 'frist' in the pipeline 'p'\nhelp: did you mean 'first'?\n",

@@ -19,7 +19,7 @@ from mmetl.transforms.tabular.csv_source import CsvSource
 from mmetl.transforms.tabular.folder_values import FolderValues
 from mmetl.transforms.tabular.json_rows import JsonRows
 from mmetl.transforms.tabular.json_source import declared, json_query
-from mmetl.transforms.tabular.packed import unpacked
+from mmetl.transforms.tabular.packed import unpacked, without_marks
 from mmetl.transforms.tabular.read_params import Format, ReadParams
 from mmetl.transforms.tabular.results import no_column, store_query
 from mmetl.transforms.tabular.schemas import Group, one_query
@@ -32,6 +32,7 @@ _PATH = "__mmetl_path"
 def read_files(job: Job, params: ReadParams, kind: Format, files: Sequence[Path]) -> Made:
     """Read files of one format."""
     shown = unpacked(job.scratch, {path: os.path.relpath(path, job.root) for path in files})
+    shown = without_marks(job.scratch, shown) if kind in {"json", "ndjson"} else shown
     size = sum(path.stat().st_size for path in shown)
     buckets = bucket_count(size, job.previous.buckets if job.previous else None)
     source = CsvSource(params, "\t" if kind == "tsv" else ",", shown) if kind in {"csv", "tsv"} else None

@@ -1,7 +1,11 @@
-"""Compressed files: they are unpacked into the scratch folder first, whole, so that one that is cut off is told."""
+"""Files that DuckDB reads as copies in the scratch folder.
+
+Compressed ones are unpacked first, whole, so that one that is cut off is told; JSON loses the mark that Windows puts before UTF-8.
+"""
 
 from __future__ import annotations
 
+import codecs
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +28,21 @@ def unpacked(scratch: Path, shown: Mapping[Path, str]) -> dict[Path, str]:
         _unpack(path, name, scratch / f"unpacked-{number}") if path.suffix.lower() in _CODECS else path: name
         for number, (path, name) in enumerate(shown.items())
     }
+
+
+def without_marks(scratch: Path, shown: Mapping[Path, str]) -> dict[Path, str]:
+    """Return the files to read -> what messages call them: one that begins with a byte order mark stands for its copy without it."""
+    return {_unmarked(path, scratch / f"unmarked-{number}"): name for number, (path, name) in enumerate(shown.items())}
+
+
+def _unmarked(path: Path, copy: Path) -> Path:
+    with path.open("rb") as file:
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            return path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with copy.open("wb") as plain:
+            shutil.copyfileobj(file, plain, _PIECE_BYTES)
+    return copy
 
 
 def _unpack(path: Path, name: str, copy: Path) -> Path:

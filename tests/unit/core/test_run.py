@@ -448,5 +448,8 @@ def test_empty_source_that_is_allowed(empty: Project) -> None:
     assert empty.run() == {"a": "ran"}
     empty.fast("forget", "a")
     done = empty.fast("run", "--json")
-    assert done.json()["tasks"][0]["error"] == "input in/*.csv is missing; no task writes it; check the path"
+    assert (
+        done.json()["tasks"][0]["error"]
+        == "input in/*.csv is missing; no task of this pipeline writes it; check the path"
+    )
     assert empty.run("--allow-shrink", "a") == {"a": "ran"}

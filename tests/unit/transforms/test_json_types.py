@@ -176,3 +176,12 @@ def test_decimals_that_duckdb_cannot_hold(bench: Bench, kind: pa.DataType, form:
         f"error: column 'd' of 'x.{form}' has decimals of more than 38 digits: {kind}\n"
         "help: write it as text, or as a decimal of up to 38 digits"
     )
+
+
+@pytest.mark.parametrize("rows", ["fail", "quarantine"])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(bench: Bench, rows: str) -> None:
+    """Programs on Windows write one."""
+    bench.file("x.ndjson", b'\xef\xbb\xbf{"a":1}\n{"a":2}\n')
+    bench.file("y.ndjson", b'{"a":3}\n')
+    made = bench.run(READ, {"path": "*.ndjson", "bad_rows": rows})
+    assert bench.rows(made) == [{"a": 1}, {"a": 2}, {"a": 3}]
