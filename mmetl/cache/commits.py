@@ -157,11 +157,11 @@ class Committer:
                 self._durable = _Group(group, changes, listed)
 
     def _write_durable(self) -> None:
-        """Write the rows of the durable group, if nobody has."""
+        """Write the rows of the durable group, if nobody has. One that cannot be written stays: no later one may go before it."""
         with self._wake:
-            group, self._durable = self._durable, None
-            if group is not None:
-                self._write(group)
+            if self._durable is not None:
+                self._write(self._durable)
+                self._durable = None
         self._taken.set()
 
     def _write(self, group: _Group) -> None:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from harness import Project
+
+from mmetl.cache.commits import Commit, Committer
+from mmetl.cache.fingerprints import FileCache
+from mmetl.cache.store import Store
+from mmetl.cache.tree_cache import TreeCache
 
 ROWS = "  t: {transform: tabular.read, key: id, params: {path: d.db, table: t, watermark: {column: id}}}\n"
 FILES = "  t: {transform: document.files, params: {path: 'in/*'}}\n"
@@ -31,3 +39,30 @@ def test_a_success_is_one_transaction(empty: Project, table: str, task: str) -> 
         assert empty.run() == {"t": "ran"}
         assert db.execute(f"select 1 from {table}").fetchall()
     assert empty.run() == {"t": "fresh"}
+
+
+def test_an_interrupt_while_rows_are_written_loses_none(tmp_path: Path) -> None:
+    """They are written with the rest."""
+    store = Store(tmp_path)
+    store.check()
+    files = FileCache(str(tmp_path), {})
+    interrupted = threading.Event()
+
+    def beat(*_: object) -> None:
+        if threading.current_thread() is threading.main_thread() and not interrupted.is_set():
+            interrupted.set()
+            raise KeyboardInterrupt
+
+    committer = Committer(store, files, TreeCache(store, files), beat)
+    submitted = set()
+    for n in range(5000):
+        name = f"t{n}"
+        submitted.add(name)
+        try:
+            committer.submit(Commit("p", name, ("run", "p", name, "ran", "[]", 0, 0, 0.0, "", "{}")))
+        except KeyboardInterrupt:
+            break
+        time.sleep(0.001)
+    committer.close()
+    assert interrupted.is_set()
+    assert {task for (task,) in store.rows("select task from task_runs")} == submitted
