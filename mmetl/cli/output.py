@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from mmetl.core.run import RunResult
@@ -80,6 +80,24 @@ def talk(text: str, to: TextIO | None = None) -> None:
     with contextlib.suppress(OSError):
         stream.write(text + "\n")
         stream.flush()
+
+
+@contextlib.contextmanager
+def results_alone() -> Iterator[None]:
+    """Keep stdout for results while tasks run: what programs that they start print there goes to stderr."""
+    try:
+        sys.stdout.flush()
+        kept = os.dup(1)
+    except (OSError, ValueError):  # it is closed
+        yield
+        return
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def say_json(value: Any) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from mmetl.cache.layout import log_path
-from mmetl.cli.output import LEFT, run_json, say, say_json, summary, talk
+from mmetl.cli.output import LEFT, results_alone, run_json, say, say_json, summary, talk
 from mmetl.cli.progress import Starting
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
@@ -29,7 +29,8 @@ def run_file(project: Project, path: Path, options: RunOptions, *, as_json: bool
     """Run the pipeline of a file and say how it went."""
     progress = Starting(quiet=as_json)
     try:
-        result = core_run(project, path, options, progress)
+        with results_alone():
+            result = core_run(project, path, options, progress)
     finally:
         progress.close()
     failed = {t.task: t.error for t in result.tasks if t.outcome == "failed"}

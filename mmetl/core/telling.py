@@ -7,6 +7,9 @@ import traceback
 
 from mmetl.errors import MmetlError, TaskError
 from mmetl.observability.logs import TaskLog
+from mmetl.utils.text import plain
+
+LONGEST = 1000  # characters of an error outside of its log: some libraries put whole tables into theirs
 
 
 def sentence(error: BaseException) -> str:
@@ -23,4 +26,5 @@ def tell(error: BaseException, log: TaskLog) -> str:
     whole = f"{error}\n" if isinstance(error, MmetlError) else "".join(traceback.format_exception(error))
     with contextlib.suppress(OSError, TaskError):
         log.write(whole)
-    return log.redacted(sentence(error))
+    told = plain(log.redacted(sentence(error)))
+    return told if len(told) <= LONGEST else f"{told[:LONGEST]}…"

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 from mmetl.errors import TaskError
 from mmetl.utils.text import why_not
@@ -161,19 +161,27 @@ class _Router(io.TextIOBase):
     def fileno(self) -> int:
         return self._target().fileno()
 
+    def close(self) -> None:
+        """Stay open: it is the other tasks' too."""
+
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self._outside.encoding
+
+
+_routers: list[tuple[Any, Any]] = []
 
 
 @contextlib.contextmanager
 def routed_output() -> Iterator[None]:
     """Send what tasks print to their logs while the block runs; everything else goes where it went."""
     out, err = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Router(out), _Router(err)
+    _routers.append((_Router(out), _Router(err)))
+    sys.stdout, sys.stderr = _routers[-1]
     try:
         yield
     finally:
+        _routers.pop()
         sys.stdout, sys.stderr = out, err
 
 
@@ -188,3 +196,5 @@ class printing_to:  # noqa: N801  used as a function is
 
     def __exit__(self, *_: object) -> None:
         _local.log = None
+        if _routers:  # a task may have put something else there, and left it
+            sys.stdout, sys.stderr = _routers[-1]

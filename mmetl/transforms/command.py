@@ -113,8 +113,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _tail(job: Job) -> str:
     """Return the last lines that a command printed."""
     job.log.flush()
-    with open(job.log.name, encoding="utf-8", errors="replace") as f:
-        lines = f.read()[-TAIL_CHARACTERS:].strip().splitlines()[-TAIL_LINES:]
+    with open(job.log.name, "rb") as f:
+        f.seek(max(0, f.seek(0, os.SEEK_END) - 4 * TAIL_CHARACTERS))  # a log may be larger than memory
+        text = f.read().decode("utf-8", "replace")
+    lines = text[-TAIL_CHARACTERS:].strip().splitlines()[-TAIL_LINES:]
     return ": " + " / ".join(lines) if lines else ""
 
 

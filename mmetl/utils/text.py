@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
 
 LINE_CHARACTERS = 200  # of a line of a file in an error: a minified file would fill the screen
+
+_STYLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")  # what a terminal takes for a colour or a move
 
 
 def near(name: str, choices: Iterable[str]) -> str | None:
@@ -33,6 +36,18 @@ def shown(text: str) -> str:
         return text
     known = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in known)
+
+
+def plain(text: str) -> str:
+    r"""Return a text of any lines as it can be printed anywhere: without colours and without what moves a cursor.
+
+    >>> plain("\x1b[31mred\x1b[0m\nnext\x00")
+    'red\nnext\\x00'
+    """
+    if text.isprintable():
+        return text
+    bare = _STYLE.sub("", text).replace("\t", " ").replace("\r\n", "\n")
+    return "\n".join(map(shown, bare.split("\n")))
 
 
 def pointed(line: str, column: int) -> tuple[str, int]:

@@ -160,3 +160,58 @@ def test_secret_of_several_lines_shows_nowhere(empty: Project) -> None:
     for line in ("BEGINKEY", "AAAABBBB", "ENDKEY"):
         assert line not in done.err + done.out
         assert line.encode() not in state
+
+
+PRINTS = """\
+import os
+import subprocess
+import sys
+
+
+def starts():
+    subprocess.run(["echo", "of a program"], check=True)
+
+
+def closes():
+    print("before")
+    sys.stdout.close()
+
+
+def replaces():
+    sys.stdout = open(os.devnull, "w")
+
+
+def prints():
+    print("after")
+
+
+def raises():
+    raise ValueError("\\x1b[31mred\\x1b[0m\\x00 " + 3000 * "x")
+"""
+
+
+def test_whatever_tasks_do_to_stdout_it_is_for_results(empty: Project) -> None:
+    """Nor does what one of them does to `sys.stdout` reach the next one."""
+    empty.write("noise.py", PRINTS)
+    calls = ("starts", "closes", "replaces", "prints")
+    empty.tasks("".join(f"  {c}: {{transform: python.run, params: {{function: 'noise:{c}'}}}}\n" for c in calls))
+    done = empty.mmetl("run", "--json")
+    assert (done.code, done.json()["status"], done.err) == (0, "succeeded", "of a program\n")
+    assert empty.fast("logs").out.endswith("before\n== p:prints: .mmetl/logs/" + done.json()["run_id"] + "/p.prints.log\nafter\n")  # fmt: skip
+
+
+def test_an_error_cannot_play_with_the_terminal(empty: Project) -> None:
+    """Of a long one the log has all."""
+    empty.write("noise.py", PRINTS)
+    empty.tasks("  raises: {transform: python.run, params: {function: 'noise:raises'}}\n")
+    done = empty.fast("run", "--json")
+    error = done.json()["tasks"][0]["error"]
+    assert (error[:26], len(error), error[-2:]) == ("ValueError: red\\x00 xxxxxx", 1001, "x…")
+    assert 3000 * "x" in empty.fast("logs").out
+
+
+def test_of_a_large_log_only_the_end_is_read(empty: Project) -> None:
+    """A log may be larger than memory."""
+    empty.tasks("  a: {transform: shell.run, params: {command: 'yes | head -c 100000; printf \"end\\n\"; exit 3'}}\n")
+    error = empty.fast("run", "--json").json()["tasks"][0]["error"]
+    assert error == "the command exited with 3: y / y / end"
