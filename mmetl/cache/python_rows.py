@@ -1,4 +1,4 @@
-"""Rows of Arrow as Python values: also those that Python's dates cannot hold, such as `infinity`, years BC and nanoseconds."""
+"""Rows of Arrow as Python values: also those that Python's dates and mappings cannot hold, such as `infinity`, years BC, nanoseconds, `row(1, 2)`."""
 
 from __future__ import annotations
 
@@ -42,12 +42,22 @@ def _value(scalar: pa.Scalar) -> Any:
         return scalar.as_py()
     except BEYOND:
         if pa.types.is_struct(scalar.type):
-            return {name: _value(inner) for name, inner in scalar.items()}
+            return _members(scalar)
         if pa.types.is_map(scalar.type):
             return [(_value(entry["key"]), _value(entry["value"])) for entry in scalar.values]
         if pa.types.is_nested(scalar.type):
             return [_value(inner) for inner in scalar.values]
         return _text(scalar)
+
+
+def _members(scalar: pa.Scalar) -> dict[str, Any] | None:
+    """Return the members of a struct; those without a name of their own, as of `row(1, 2)`, are numbered."""
+    if not scalar.is_valid:
+        return None
+    found: dict[str, Any] = {}
+    for number, field in enumerate(scalar.type):
+        found[f"{field.name}_{number}" if field.name in found else field.name] = _value(scalar[number])
+    return found
 
 
 def _text(scalar: pa.Scalar) -> str:

@@ -24,6 +24,7 @@ VALUES = {
     "{'on': date 'infinity', 'all': [null, date '2020-01-01']}": {"on": "infinity", "all": [None, dt.date(2020, 1, 1)]},
     "map {'k': date 'infinity'}": [("k", "infinity")],
     "[date '-infinity']::date[1]": ["-infinity"],
+    "[row(1, 'x'), null]": [{"": 1, "_1": "x"}, None],
 }
 
 
