@@ -432,7 +432,7 @@ class Executor:
             node.name,
             "changed" if done.changed else "done",
             node.recipe,
-            done.digest if not done.changed else "",
+            done.digest,
             combine(mark_executable(outputs[p]) if p in executable else outputs[p] for p in outputs),
             fingerprint,
             " ".join(dict.fromkeys(p.fingerprint for p in kept)),

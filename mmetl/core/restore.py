@@ -15,7 +15,7 @@ from mmetl.core.project import Project
 from mmetl.core.reasons import Reason
 from mmetl.utils.hashing import xxh3_hex
 
-AGAIN = frozenset({"forced", "retried", "always", "max_age"})
+AGAIN = frozenset({"forced", "retried", "always"})
 """Reasons for which an earlier output is no answer."""
 
 

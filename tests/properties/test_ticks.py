@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from mmetl.cache import fingerprints
+from mmetl.cache import fingerprints, tree_cache
 from mmetl.cache.artifacts import PartStore, part_path
 from mmetl.cache.fingerprints import FileCache, hash_file
+from mmetl.cache.store import Store
+from mmetl.cache.tree_cache import TreeCache
 
 TICK_NS = 10_000_000
 
@@ -45,7 +47,8 @@ class CoarseClock:
 @pytest.fixture(autouse=True, params=["this kernel's clock", "a coarse clock"])
 def clock(request, monkeypatch) -> None:
     if request.param == "a coarse clock":
-        monkeypatch.setattr(fingerprints, "os", CoarseClock())
+        for module in (fingerprints, tree_cache):
+            monkeypatch.setattr(module, "os", CoarseClock())
 
 
 def test_a_source_rewritten_right_after_it_was_hashed(tmp_path):
@@ -72,3 +75,17 @@ def test_a_file_of_ours_rewritten_right_after_us(tmp_path, what):
         assert changed in files.known
         (tmp_path / changed).write_text(f"{n:6x}".replace(" ", "_"))
         assert FileCache(str(tmp_path), files.known).fingerprint(changed) != part.fingerprint, n
+
+
+def test_an_input_rewritten_right_after_it_was_hashed(tmp_path):
+    """It was written while its task ran, whether it is named or listed, and whatever its times say."""
+    path = tmp_path / "src/a"
+    path.parent.mkdir()
+    for n in range(100):
+        path.write_text(f"{n:6d}")
+        files = FileCache(str(tmp_path), {})
+        fingerprint, trees = files.fingerprint("src/a"), TreeCache(Store(tmp_path), FileCache(str(tmp_path), {}))
+        before, tree = files.signature_of("src/a"), trees.observe("src/*")
+        assert (files.moved("src/a", before, fingerprint), trees.moved("src/*", tree)) == (False, [])
+        path.write_text(f"{n:6x}".replace(" ", "_"))
+        assert (files.moved("src/a", before, fingerprint), trees.moved("src/*", tree)) == (True, ["src/a"]), n

@@ -72,10 +72,9 @@ class Action(BaseAction):  # type: ignore[misc]
     def _execute(self) -> TaskFailed | None:
         session, plan, node = self.session, self.plan, self.node
         asked = session.last_decision(plan, node)
-        began = begin(session, plan)
-        decision = session.last_decision(plan, node)  # gone, where this thread or another has just taken the lock
-        if began or decision is None:
-            decision = session.decision(plan, node)
+        begin(session, plan)
+        # Gone, where this thread or another has just taken the lock.
+        decision = session.last_decision(plan, node) or session.decision(plan, node)
         if asked is FRESH:
             decision = Decision("stale", (Reason("forced"),))  # doit runs it all the same: `doit run -a`
         elif decision is FRESH:
@@ -86,21 +85,20 @@ class Action(BaseAction):  # type: ignore[misc]
         return None
 
 
-def begin(session: Session, plan: Plan) -> bool:
-    """Take the run lock at the first action; return whether this was it.
+def begin(session: Session, plan: Plan) -> None:
+    """Take the run lock at the first action.
 
     A plain `doit run` learns here that another run holds the lock: exit code 4.
     """
     with session.guard:
         if session.executor.lock.held:
-            return False
+            return
         try:
             _set_out(session, plan)
         except MmetlError as e:
             sys.stderr.write(f"{e}\n")
             raise SystemExit(int(e.exit_code)) from None
         session.start_over()
-        return True
 
 
 def _set_out(session: Session, plan: Plan) -> None:

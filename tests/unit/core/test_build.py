@@ -11,6 +11,8 @@ from collections.abc import Callable
 import pytest
 from harness import BIN, DODO, Project, wait_for
 
+from mmetl.cache.lock import RunLock
+
 LETTERS = {"fresh": "U", "ran": "R", "restored": "R"}
 
 
@@ -261,6 +263,18 @@ def test_several_tasks_in_doit(project: Project) -> None:
     )
     assert project.doit("run", "p:c", "p:a").code == 0
     assert project.run() == {"a": "fresh", "b": "ran", "c": "fresh"}
+
+
+@pytest.mark.parametrize("command", [("forget", "p:first"), ("forget", "--all"), ("clean",)], ids=" ".join)
+def test_a_project_that_is_held_is_left_alone(project: Project, command: tuple[str, ...]) -> None:
+    """While a run holds it, doit forgets and removes nothing."""
+    project.run()
+    lock = RunLock(project.root / ".mmetl")
+    lock.acquire("a run")
+    refused = project.doit(*command)
+    assert (refused.code, f"another run holds this project: pid {os.getpid()} " in refused.err) == (4, True)
+    lock.release()
+    assert set(project.run().values()) == {"fresh"}
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])

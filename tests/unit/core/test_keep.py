@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -65,11 +66,13 @@ def test_clean_before_the_first_run(counted: Project) -> None:
 
 
 def test_forget_computes(counted: Project) -> None:
-    """A forgotten task finds no earlier output, not even that of another recipe."""
+    """A forgotten task finds no earlier output, not even that of another recipe, and no watermark."""
     counted.run()
     counted.edit("pipeline.yaml", "NN", "MM")
     counted.run()
     assert counted.fast("forget", "a").out == "1 task forgotten; the next run computes it\n"
+    with contextlib.closing(sqlite3.connect(counted.root / ".mmetl/state.db")) as db:
+        assert [t for t in ("tasks", "builds", "watermarks") if db.execute(f"select 1 from {t}").fetchall()] == []
     assert counted.run() == {"a": "ran"}
     counted.edit("pipeline.yaml", "MM", "NN")
     assert counted.run() == {"a": "ran"}
@@ -187,6 +190,36 @@ def test_gc_leaves_what_is_being_read(counted: Project) -> None:
     assert (done.code, done.err) == (0, "parts are being read: they stay until the next time\n")
     assert stray.exists()
     counted.fast("gc")
+    assert not stray.exists()
+
+
+def test_a_run_leaves_what_is_being_read(counted: Project) -> None:
+    """What is past retention goes after a run, but not its parts while somebody reads."""
+    versions(counted, "ab", "{days: 0, builds: 1}")
+    for text, left in (("c", {"a\n", "b\n", "c\n"}), ("d", {"d\n"})):
+        with sqlite3.connect(counted.root / ".mmetl/state.db") as db:
+            db.execute("update builds set used_ms = 0")
+        db.close()
+        counted.tasks(COUNT.replace("NN", text))
+        with reading(counted.root / ".mmetl") if text == "c" else contextlib.nullcontext():
+            counted.run()
+        assert parts(counted) == left
+
+
+@pytest.mark.parametrize("command", [["show", "t", "--limit", "0"], ["query", "select * from t"]], ids=lambda c: c[0])
+def test_gc_leaves_what_a_command_prints(empty: Project, command: list[str]) -> None:
+    """Its rows are read as they are printed: it keeps their parts until it ends."""
+    empty.tasks("  t: {transform: tabular.sql, params: {sql: select range as n from range(100000)}}\n")
+    empty.run()
+    stray = empty.write(".mmetl/parts/ab/" + "ab" * 16, "stray")
+    child = empty.start(*command, "--json")
+    assert child.stdout
+    child.stdout.readline()
+    assert empty.fast("gc").err == "parts are being read: they stay until the next time\n"
+    child.kill()
+    child.communicate()
+    assert stray.exists()
+    empty.fast("gc")
     assert not stray.exists()
 
 
