@@ -143,7 +143,7 @@ ODD_YAML = {
     "NUL in an output": (task(outputs='"a\\0b"'), {}, 3, "'a\\x00b' has a NUL, which no path can have"),
     "NUL in a command": (task('"a\\0b"'), {}, 1, "ValueError: embedded null byte"),
     "long input": (task(inputs="e" * 300), {}, 1, f"'{'e' * 300}' cannot be used: file name too long; check"),
-    "long output": (task(outputs="e" * 300), {}, 1, "File name too long"),
+    "long output": (task(outputs="e" * 300), {}, 1, "file name too long"),
     "link to itself": (task(inputs="loop"), {}, 1, "'loop' cannot be used: too many levels of symbolic links; check"),
     "output in a link to itself": (task(outputs="loop/x"), {}, 1, "the folder 'loop' cannot be made: file exists"),
     "endless": ("  a: {transform: shell.run, timeout_s: 1e300, params: {command: 'true'}}\n", {}, 0, "1 ran"),
