@@ -113,6 +113,7 @@ class Project:
             ConfigError: if the pipeline is invalid.
             UsageError: for a name or a selector that means nothing.
             RefusedError: if another run holds the project.
+            MissingError: if a package of an extra is not installed that a task to be run is sure to need; nothing was run then.
         """
         with self._opened() as project, guest():
             forget_edited(project.root)

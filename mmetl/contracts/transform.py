@@ -63,6 +63,7 @@ class Declaration(NamedTuple):
         named_inputs: whether the names (aliases) of the inputs can change the output; they then count in the recipe.
         arguments: names of the arguments that `functions` are called with; None where they are not known yet.
         packages: distributions whose version matters to this task, besides those of the transform.
+        needs: distributions that it cannot do without, and whose version does not matter.
         outside: a store of others that the task keeps equal to its table; None: there is none.
         selective: whether it keeps only some of the listed files, and itself refuses a source of which far fewer are to be kept.
         prepared: JSON values that follow from the params alone; the plan keeps them, so that a run need not work them out again.
@@ -81,6 +82,7 @@ class Declaration(NamedTuple):
     folder: str = ""
     kept: bool = False
     packages: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     outside: Outside | None = None
     selective: bool = False
     prepared: Sequence[Any] = ()

@@ -25,6 +25,20 @@ def version(package: str) -> str:
         return NOT_INSTALLED
 
 
+class Versions:
+    """The versions of packages, each looked up once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, packages: Iterable[str]) -> dict[str, str]:
+        """Return the versions of some packages."""
+        for package in packages:
+            if package not in self._known:
+                self._known[package] = version(package)
+        return {p: self._known[p] for p in packages}
+
+
 def required() -> list[str]:
     """Return what mmETL needs always."""
     return [re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in _requirements() if not _EXTRA.match(text)]
@@ -49,7 +63,7 @@ def _requirements() -> Iterable[str]:
         return ()
 
 
-def lacking(transform: Transform, versions: Mapping[str, str]) -> list[str]:
+def lacking(transform: Transform, *versions: Mapping[str, str]) -> list[str]:
     """Return the packages of extras that a task is sure to need and that are not installed.
 
     A project's own transform may do without what it names.
@@ -59,5 +73,5 @@ def lacking(transform: Transform, versions: Mapping[str, str]) -> list[str]:
         versions: of all packages that it names.
     """
     optional = getattr(transform, "optional_packages", ())
-    gone = [p for p, found in versions.items() if found == NOT_INSTALLED and p not in optional]
-    return [p for p in gone if p in extras()] if gone and not transform.code else []
+    gone = {p for some in versions for p, found in some.items() if found == NOT_INSTALLED}.difference(optional)
+    return sorted(gone & extras().keys()) if gone and not transform.code else []

@@ -25,7 +25,7 @@ from mmetl.core.compiled import Compiled
 from mmetl.core.dag import CycleError, topological_sort
 from mmetl.core.draft import Draft
 from mmetl.core.expected import related_tasks
-from mmetl.core.extras import lacking, version
+from mmetl.core.extras import Versions, lacking
 from mmetl.core.namesakes import Namesakes
 from mmetl.core.outside import Place, no_connection
 from mmetl.core.own_files import OwnFiles
@@ -64,7 +64,7 @@ class Planner:
         self.project_file = project_file
         self._connections: dict[str, Any] | None = None
         self._connection_files: tuple[Path, ...] = ()
-        self._versions: dict[str, str] = {}
+        self._versions = Versions()
         self._families = families([*self.pipeline.tasks, *loaded.wrong])
         self._kept: set[str] = set()  # functions whose code was noted
         self._right: set[tuple[str, tuple[str, ...], bool]] = set()  # calls with nothing wrong in them
@@ -101,7 +101,8 @@ class Planner:
             recipe = canonical_json(made)
             recipes[fingerprint := fingerprint_recipe(recipe)] = recipe
             nodes[name] = draft.node(name, fingerprint)
-            missing = lacking(draft.transform, {**made.get("packages", {}), **made.get("check_packages", {})})
+            versions = [made.get(part, {}) for part in ("packages", "check_packages")]
+            missing = lacking(draft.transform, *versions, self._versions.of(draft.declared.needs))
             details[name] = draft.detail(self.pipeline, drafts, recipe, missing)
         files = (*(self._relative(f) for f in (*self.loaded.files, *self._connection_files)), *sorted(self.code_files))
         self._refuse_own_files(drafts, OwnFiles(self.root, files))
@@ -386,9 +387,9 @@ class Planner:
         if draft.families:
             recipe["families"] = {a: draft.values(self.pipeline, names) for a, names in draft.families.items()}
         if packages := (*draft.transform.packages, *draft.declared.packages):
-            recipe["packages"] = self._versions_of(packages)
+            recipe["packages"] = self._versions.of(packages)
         if looked_at_by := [p for check in draft.spec.expect for p in check.packages]:
-            recipe["check_packages"] = self._versions_of(looked_at_by)
+            recipe["check_packages"] = self._versions.of(looked_at_by)
         for part, called in self._calls(name, draft).items():
             if code := self._code(name, draft, called):
                 recipe[part] = code
@@ -467,12 +468,6 @@ class Planner:
         value = self.env.get(name)
         self.env_used[name] = value
         return environment_fingerprint(value)
-
-    def _versions_of(self, packages: Iterable[str]) -> dict[str, str]:
-        for package in packages:
-            if package not in self._versions:
-                self._versions[package] = version(package)
-        return {p: self._versions[p] for p in packages}
 
     # --- problems
 

@@ -115,7 +115,7 @@ class Load:
             outside = Outside(params.connection, "neo4j", _probe_s(params.probe))
             notes = (f"kept in {params.target}",)
             # When the server is asked decides nothing about what it holds.
-            return Declaration(kept=True, outside=outside, recipe={"probe": ""}, notes=notes)
+            return Declaration(kept=True, needs=("neo4j",), outside=outside, recipe={"probe": ""}, notes=notes)
         if not params.path:
             raise ParamError("'graph.load' needs a folder for the database", help="set `path`, such as `path: graph/`")
         notes = (f"kept in {params.target}",)

@@ -64,6 +64,7 @@ class Read:
             # Rows that a writer has committed but not yet moved into the database file lie in its journal.
             optional=tuple(f"{p}-wal" for p in params.paths) if _format(params) == "sqlite" else (),
             recipe={"format": _format(params)},
+            needs=("python-calamine",) if _format(params) == "xlsx" else (),
             notes=notes if params.watermark else (),
             promise=promise,
         )

@@ -24,17 +24,22 @@ def linked(empty: Project) -> Project:
     return empty
 
 
-@pytest.fixture
-def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `rapidfuzz` not be installed, as Python sees it."""
+def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a package not be installed, as Python sees it."""
     found = importlib.metadata.version
 
     def version(name: str) -> str:
-        if name == "rapidfuzz":
+        if name == package:
             raise importlib.metadata.PackageNotFoundError(name)
         return found(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
+
+
+@pytest.fixture
+def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `rapidfuzz` not be there."""
+    without("rapidfuzz", monkeypatch)
     monkeypatch.setitem(sys.modules, "rapidfuzz", None)
 
 
@@ -47,6 +52,20 @@ def test_known_before_the_run(linked: Project, lacking: None) -> None:
         assert (done.code, done.out, done.err) == (5, "", f"{TOLD}, or leave such tasks out with --exclude\n")
     assert not (linked.root / "first.txt").exists()
     assert linked.fast("runs", "--json").json()["runs"] == []
+
+
+def test_known_by_the_kind_of_a_file(linked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package whose version decides nothing is looked for, too."""
+    linked.write("none.xlsx", "")
+    linked.edit("pipeline.yaml", "people.csv", "none.xlsx")
+    assert linked.fast("validate").code == 0
+    linked.edit("pipeline.yaml", "p\n", "q\n")  # the plan is made anew
+    without("python-calamine", monkeypatch)
+    done = linked.fast("validate")
+    assert (done.code, done.err) == (
+        5,
+        "error: 'python-calamine' is not installed; needed by people\nhelp: pip install 'mmetl[xlsx]'\n",
+    )
 
 
 def test_the_others_can_run(linked: Project, lacking: None) -> None:
