@@ -40,7 +40,7 @@ from mmetl.core.options import RunOptions
 from mmetl.core.placing import in_yaml
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
-from mmetl.core.restore import AGAIN, may_restore, parts_of, restorable
+from mmetl.core.restore import against, may_restore, parts_of, restorable
 from mmetl.core.sources import CodeWatch
 from mmetl.core.spending import Budget, Spending
 from mmetl.core.telling import sentence, tell
@@ -260,11 +260,11 @@ class Executor:
         refuse(node, detail, facts, self.options.allow_shrink)
         trees = facts.trees_of(node)
         digest = facts.inputs(node, trees)
-        if may_restore(node, detail, reasons):
+        again = against(reasons)
+        if may_restore(node, detail, again):
             restored = self._restore(node, facts, digest, inputs)
             if restored:
                 return restored._replace(trees=trees)
-        again = AGAIN.intersection(r.kind for r in reasons)
         code = self._code(plan) if detail.functions or detail.imports else None
         watch = InputWatch(facts, node, inputs, trees, code)
         made = self._compute(plan, node, facts, detail, log, trees, watch, again=again)

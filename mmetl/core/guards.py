@@ -28,8 +28,8 @@ def refuse(node: TaskNode, detail: TaskDetail, facts: Facts, allowed: frozenset[
         TaskError: with why.
     """
     refuse_unusable(node, facts)
-    refuse_vanished(node, facts, may_be_empty=not detail.filled)
     if node.globs:
+        refuse_vanished(node, facts, may_be_empty=not detail.filled)
         refuse_shrunk(node, detail, facts, allowed)
     refuse_missing(node, facts, allowed)
 
@@ -92,7 +92,7 @@ def refuse_unusable(node: TaskNode, facts: Facts) -> None:
 
 def refuse_vanished(node: TaskNode, facts: Facts, *, may_be_empty: bool) -> None:
     """Refuse a source in a folder that is not there, which is no empty one: a disk may not be mounted. Raises TaskError."""
-    for glob, tree in facts.trees_of(node).items() if node.globs else ():
+    for glob, tree in facts.trees_of(node).items():
         folder = fixed_folder(glob)
         if folder and not tree.files and not os.path.isdir(facts.files.full(folder)):
             known, empty = node.name in facts.records, f"; to empty it: make it, and run --allow-shrink {node.name}"

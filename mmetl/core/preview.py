@@ -15,7 +15,7 @@ from mmetl.core.guards import refuse, refuse_folder, refuse_uninstalled
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
-from mmetl.core.restore import may_restore, restorable, suppose_restored
+from mmetl.core.restore import against, may_restore, restorable, suppose_restored
 from mmetl.core.select import select, task_name
 from mmetl.core.why import in_detail
 from mmetl.errors import MmetlError
@@ -96,7 +96,7 @@ class _Foresight:
         detail = self.details[node.name]
         if decision.freshness == "unknown":
             return Preview(node.name, "ran", waits=True, reasons=tuple(told))
-        if not may_restore(node, detail, decision.reasons) or node.recipe not in self._built:
+        if not may_restore(node, detail, against(decision.reasons)) or node.recipe not in self._built:
             return Preview(node.name, "ran", reasons=tuple(told))
         waiting = texts(tuple(Reason("waits_for", t) for t in waits))
         return Preview(node.name, "ran", waits=True, reasons=(*told, *waiting))
@@ -118,7 +118,7 @@ class _Foresight:
         return Preview(node.name, "ran", reasons=tuple(told), counts=counts)
 
     def _restored(self, node: TaskNode, detail: TaskDetail, decision: Decision) -> bool:
-        if not may_restore(node, detail, decision.reasons):
+        if not may_restore(node, detail, against(decision.reasons)):
             return False
         found = restorable(self.project, build_key(node.recipe, self.facts.inputs(node)))
         if found is None:

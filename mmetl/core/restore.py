@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from mmetl.cache.layout import part_path
@@ -69,11 +69,14 @@ def find_build(project: Project, key: Fingerprint) -> Build | None:
     )
 
 
-def may_restore(node: TaskNode, detail: TaskDetail, reasons: Iterable[Reason]) -> bool:
-    """Tell whether an earlier output could be an answer to these reasons. One of a task with `max_age` may be older than that."""
-    if not detail.cache or node.max_age_s is not None or node.kept:
-        return False
-    return AGAIN.isdisjoint(r.kind for r in reasons)
+def against(reasons: Iterable[Reason]) -> frozenset[str]:
+    """Return those of some reasons for which an earlier output is no answer."""
+    return AGAIN.intersection([r.kind for r in reasons])
+
+
+def may_restore(node: TaskNode, detail: TaskDetail, again: Collection[str]) -> bool:
+    """Tell whether an earlier output could do; `again`: see `against`. One of a task with `max_age` may be older than that."""
+    return detail.cache and not again and node.max_age_s is None and not node.kept
 
 
 def restorable(project: Project, key: Fingerprint) -> Restorable | None:
