@@ -21,7 +21,7 @@ def test_the_second_of_two_runs_is_refused(tmp_path, first, second):
     holder = graph.start(first)
     graph.wait_for(holder, 1)
     temp = graph.root / ".mmetl/parts/unfinished/of-the-first.tmp"
-    temp.parent.mkdir(exist_ok=True)
+    temp.parent.mkdir(parents=True, exist_ok=True)
     temp.touch()
     refused = graph.start(second)
     out, _ = refused.communicate(timeout=60)

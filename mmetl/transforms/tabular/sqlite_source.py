@@ -48,17 +48,17 @@ def read_sqlite(job: Job, params: ReadParams, path: Path) -> Made:
             if column not in source.names:
                 raise no_column("read", column, source.names)
         last = last_of(con, source.sql, mark) if mark else None
-        if mark and job.base and _goes_on(job, job.base, last):
+        if mark and job.base and _goes_on(job.base, last):
             made = _read_on(con, job, params, source, mark, job.base, last)
             if made is not None:
                 return made
         return _read_all(con, job, params, source, last)
 
 
-def _goes_on(job: Job, base: Base, last: Any) -> bool:
-    """Tell whether the build can be continued: it has got somewhere, by the same key, in a column of the same kind."""
+def _goes_on(base: Base, last: Any) -> bool:
+    """Tell whether the build can be continued: it has got somewhere, in a column of the same kind."""
     same = last is None or isinstance(last, str) == isinstance(base.watermark, str)
-    return base.watermark is not None and same and base.table.manifest.key == tuple(job.key)
+    return base.watermark is not None and same
 
 
 def _read_all(con: sqlite3.Connection, job: Job, params: ReadParams, source: Source, last: Any) -> Made:

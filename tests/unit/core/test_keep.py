@@ -79,6 +79,15 @@ def test_forget_computes(counted: Project) -> None:
     assert runs(counted) == 4
 
 
+def test_forget_computes_what_another_task_has_made_likewise(empty: Project) -> None:
+    """Two tasks of one recipe over the same inputs share a build."""
+    empty.tasks("".join(f"  {t}: {{transform: tabular.sql, params: {{sql: select 1 as n}}}}\n" for t in "ab"))
+    empty.run()
+    for task, other in ("ab", "ba"):
+        empty.fast("forget", task)
+        assert empty.run() == {task: "ran", other: "fresh"}
+
+
 def test_forget_all(project: Project) -> None:
     """Every task computes."""
     project.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -182,6 +183,82 @@ def test_the_count_is_in_the_log(project: Project) -> None:
     assert project.run() == {"t": "ran"}
     logs = sorted((project.root / ".mmetl/logs").glob("*/p.t.log"))
     assert logs[-1].read_text() == "rows without a value in 'at', read again by every run: 1\n"
+
+
+class Marked(Project):
+    """A project that reads a table on from a watermark. A full read sees that a row has vanished, one that goes on does not."""
+
+    def make(self, query: str = "select * from t") -> None:
+        """Write the pipeline."""
+        self.tasks(
+            "  t:\n    transform: tabular.read\n    key: id\n    expect: [{range: {column: v, min: 0}, severity: quarantine, max_fraction: 1}]\n"
+            f"    params: {{path: x.db, query: '{query}', watermark: {{column: at}}}}\n"
+        )
+
+    def ids(self, *command: str) -> list[int]:
+        """Return the ids of a table's rows."""
+        shown = self.fast(*(command or ("show",)), "t", "--json").out.splitlines()
+        return sorted(json.loads(line)["id"] for line in shown)
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> Marked:
+    """It has read four rows, of which one is set aside."""
+    project = Marked(tmp_path)
+    execute(
+        project,
+        "create table t (id integer primary key, v integer, at integer)",
+        "insert into t values (1, 1, 1), (2, 2, 2), (3, -1, 3), (4, 4, 4)",
+    )
+    project.make()
+    assert project.run() == {"t": "ran"}
+    return project
+
+
+def grow(project: Project) -> None:
+    """Let the source have a new row, and an old one less."""
+    execute(project, "insert into t values (5, 5, 5)", "delete from t where id = 1")
+
+
+def test_what_was_set_aside_stays_so(marked: Marked) -> None:
+    grow(marked)
+    assert marked.run() == {"t": "ran"}
+    assert (marked.ids(), marked.ids("quarantine", "show")) == ([1, 2, 4, 5], [3])
+
+
+def test_a_forced_read_is_a_full_one(marked: Marked) -> None:
+    grow(marked)
+    assert marked.run("--force") == {"t": "ran"}
+    assert marked.ids() == [2, 4, 5]
+
+
+def test_a_lost_part_makes_a_full_read(marked: Marked) -> None:
+    for part in (marked.root / ".mmetl/parts").glob("*/*"):
+        part.unlink()
+    grow(marked)
+    assert marked.run() == {"t": "ran"}
+    assert marked.ids() == [2, 4, 5]
+
+
+def test_another_query_reads_all(marked: Marked) -> None:
+    """It never goes on from the rows of the one before; changed back while the source grew, it goes on from its own."""
+    marked.make("select * from t where id <> 2")
+    assert marked.run() == {"t": "ran"}
+    assert marked.ids() == [1, 4]
+    grow(marked)
+    marked.make()
+    assert marked.run() == {"t": "ran"}
+    assert marked.ids() == [1, 2, 4, 5]
+
+
+def test_a_restored_table_has_its_watermark(marked: Marked) -> None:
+    marked.make("select * from t where id <> 2")
+    marked.run()
+    marked.make()
+    assert marked.run() == {"t": "restored"}
+    grow(marked)
+    assert marked.run() == {"t": "ran"}
+    assert (marked.ids(), marked.ids("quarantine", "show")) == ([1, 2, 4, 5], [3])
 
 
 ROWS = st.lists(
