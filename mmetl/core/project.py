@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -205,11 +206,19 @@ class Project:
         )
         for (other,) in rows:
             there = self.root / other
-            if there.resolve() != path and there.exists() and f"name: {name}" in there.read_text(errors="replace"):
+            if there.resolve() != path and there.exists() and self._still_called(there, name):
                 what = (
                     f"two files of this project call their pipeline '{name}': {other} and {relative(self.root, path)}"
                 )
                 raise ConfigError([Problem(what, None, "give one of them another name")])
+
+    def _still_called(self, path: Path, name: str) -> bool:
+        """Tell whether a pipeline file has the name that it had once; of one that is wrong now, by what looks like it."""
+        kept = load_plan(self.store, plan_key(relative(self.root, path), {}), self.files, self.env)
+        plan = kept or self._planned(path)
+        if plan:
+            return plan.pipeline == name
+        return re.search(rf"\bname\W{{1,9}}{name}\b", path.read_text(errors="replace")) is not None
 
     def _refuse_writers(self, compiled: Plan, where: Callable[[str, str], Where]) -> None:
         """Refuse to write what a task of another pipeline writes, as far as kept plans tell.

@@ -363,6 +363,41 @@ def test_two_files_with_one_name(project: Project) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ['"p"', "  p", "${NOT_SET:-p}", "&a p  # the same"])
+def test_two_files_with_one_name_however_it_is_written(project: Project, name: str) -> None:
+    """Previously only `name: p` was seen, also in `name: prod`; one then removed what the other had written."""
+    text = project.read("pipeline.yaml")
+    project.write("again.yaml", text.replace("name: p", f"name: {name}").replace("out/", "again/"))
+    told = "error: two files of this project call their pipeline 'p': again.yaml and pipeline.yaml\n"
+    assert project.fast("run", "again.yaml").code == 0
+    for command in (("run", "pipeline.yaml"), ("validate",)):
+        assert (project.fast(*command).code, told in project.fast(*command).err) == (3, True)
+    project.edit("again.yaml", f"name: {name}", "name: prod")
+    assert project.fast("run", "pipeline.yaml").code == 0
+
+
+def test_a_name_in_a_file_that_is_wrong_now(project: Project) -> None:
+    """What it looks like counts."""
+    project.write("again.yaml", project.read("pipeline.yaml"))
+    assert project.fast("run", "again.yaml").code == 0
+    project.edit("again.yaml", "name: p\n", "name: 'p'\nnope: 1\n")
+    assert "two files of this project" in project.fast("run", "pipeline.yaml").err
+    project.edit("again.yaml", "name: 'p'\n", "name: prod\n")
+    assert project.fast("run", "pipeline.yaml").code == 0
+
+
+def test_a_task_of_a_named_pipeline_is_found_beside_a_wrong_file(project: Project) -> None:
+    project.write("wrong.yaml", "version: 1\nname: wrong\ntasks: {a: {transform: nope}}\n")
+    assert project.fast("run", "pipeline.yaml").code == 0
+    assert project.fast("why", "p:first").out.startswith("p:first is fresh\n")
+    assert project.fast("why", "first").code == 3  # the other file might have one, too
+
+
+def test_members_of_a_family_are_named(empty: Project) -> None:
+    empty.tasks("  m: {matrix: {k: [1, 2]}, transform: shell.run, params: {command: 'true'}}\n")
+    assert empty.fast("show", "m").err == "error: 'm' is several tasks\nhelp: name one of m@1, m@2\n"
+
+
 def test_two_pipelines_that_write_one_file(project: Project) -> None:
     """Whichever is planned second is refused, in `validate` and in a run, and the other one is not."""
     project.write("pipelines/q.yaml", project.read("pipeline.yaml").replace("name: p", "name: q"))
