@@ -181,7 +181,7 @@ class Project:
         compiled = planner.compile()
         self._refuse_namesake(compiled.pipeline, path)
         plan = Plan(key, compiled.pipeline, compiled.nodes)
-        self._refuse_writers(plan, planner.where_written)
+        self._refuse_writers(plan, planner.files.where_written)
         checks = checks_of(self.files, compiled.files, compiled.env)
         checks["racy"] = any(self._written_since(p, begun_ns) for p in checks["files"])
         checks["listings"] = dict(compiled.listings)
