@@ -17,7 +17,7 @@ from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Input
 from mmetl.core.deadline import Cancellation
-from mmetl.core.decide import Facts
+from mmetl.core.facts import Facts
 from mmetl.core.inputs import Inputs, current_input
 from mmetl.core.jobs import Jobs
 from mmetl.core.options import RunOptions

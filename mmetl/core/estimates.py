@@ -9,7 +9,7 @@ from mmetl.cache.artifacts import PartStore
 from mmetl.cache.lock import reading
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.core.deadline import Cancellation
-from mmetl.core.decide import Facts
+from mmetl.core.facts import Facts
 from mmetl.core.history import ItemHistory
 from mmetl.core.jobs import Jobs
 from mmetl.core.options import RunOptions

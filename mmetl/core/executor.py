@@ -27,8 +27,9 @@ from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
 from mmetl.core.checking import Published, check_made
 from mmetl.core.deadline import Cancellation, Interrupts, deaf, interrupt, limited
-from mmetl.core.decide import Facts, Lists, Record, seen_anew
+from mmetl.core.decide import seen_anew
 from mmetl.core.done import Done
+from mmetl.core.facts import Facts, Lists, Record
 from mmetl.core.families import view_manifest
 from mmetl.core.folders import place, publish, strangers
 from mmetl.core.guards import refuse, refuse_folder, refuse_uninstalled

@@ -13,7 +13,7 @@ from mmetl.cache.fingerprints import FileCache, hash_file
 from mmetl.cache.layout import WRITING
 from mmetl.contracts.artifact import Fingerprint, Manifest, Part
 from mmetl.contracts.plan import TaskNode
-from mmetl.core.decide import Facts
+from mmetl.core.facts import Facts
 from mmetl.utils.hashing import xxh3_hex
 
 SHOWN = 3

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from mmetl.cache.listing import fixed_folder
 from mmetl.contracts.plan import TaskDetail, TaskNode
-from mmetl.core.decide import Facts, listed_before, missing_inputs, unusable_inputs
+from mmetl.core.decide import listed_before, missing_inputs, unusable_inputs
+from mmetl.core.facts import Facts
 from mmetl.errors import MissingError, TaskError
 from mmetl.utils.shrink import has_shrunk
 from mmetl.utils.text import shown

@@ -20,7 +20,7 @@ from mmetl.contracts.entry import entry_of
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Base, Input, Job, Remote
 from mmetl.core.deadline import Cancellation
-from mmetl.core.decide import Facts
+from mmetl.core.facts import Facts
 from mmetl.core.families import family
 from mmetl.core.inputs import Inputs
 from mmetl.core.options import RunOptions

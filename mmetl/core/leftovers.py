@@ -15,7 +15,7 @@ from mmetl.cache.store import Store
 from mmetl.cache.trees import Page, Tree
 from mmetl.contracts.artifact import Fingerprint
 from mmetl.contracts.plan import Plan
-from mmetl.core.decide import Facts, Leftover, Record
+from mmetl.core.facts import Facts, Leftover, Record
 from mmetl.core.outside import is_outside
 from mmetl.observability.runs import write_event
 

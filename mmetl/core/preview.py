@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from mmetl.cache.fingerprints import build_key
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.core.decide import Decision, Facts, decide
+from mmetl.core.decide import Decision, decide
+from mmetl.core.facts import Facts
 from mmetl.core.guards import refuse, refuse_folder, refuse_uninstalled
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project

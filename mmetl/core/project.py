@@ -21,7 +21,8 @@ from mmetl.cache.trees import Tree
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.plan import NOTHING, Plan, TaskDetail
 from mmetl.core.clashes import between, clashes, own_path, writes_of
-from mmetl.core.decide import NO_LISTS, RECORD_COLUMNS, Decision, Facts, Lists, Record, decide_all, observe
+from mmetl.core.decide import Decision, decide_all, observe
+from mmetl.core.facts import NO_LISTS, RECORD_COLUMNS, Facts, Lists, Record
 from mmetl.core.leftovers import find_leftovers
 from mmetl.core.outside import Stores
 from mmetl.core.reasons import Kind

@@ -10,7 +10,7 @@ from mmetl.cache.layout import part_path
 from mmetl.contracts.artifact import Fingerprint, Manifest, Part
 from mmetl.contracts.items import ItemIndex
 from mmetl.contracts.plan import TaskDetail, TaskNode
-from mmetl.core.decide import Facts, Record
+from mmetl.core.facts import Facts, Record
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason
 from mmetl.utils.hashing import xxh3_hex

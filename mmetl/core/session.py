@@ -9,8 +9,9 @@ from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.layout import STATE_DIR
 from mmetl.cache.stat_cache import known_files
 from mmetl.contracts.plan import Plan, TaskNode
-from mmetl.core.decide import FRESH, Decision, Facts, decide, look_again, observe
+from mmetl.core.decide import FRESH, Decision, decide, look_again, observe
 from mmetl.core.executor import Executor
+from mmetl.core.facts import Facts
 from mmetl.core.options import RunOptions
 from mmetl.core.outcomes import never_ran
 from mmetl.core.pools import Gates

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mmetl.cache.trees import File, Tree
 from mmetl.contracts.plan import TaskNode
 from mmetl.contracts.transform import Changes, SourceFile
-from mmetl.core.decide import Facts
+from mmetl.core.facts import Facts
 
 
 def observed(facts: Facts, trees: Mapping[str, Tree], declared: Sequence[str]) -> Iterator[SourceFile]:

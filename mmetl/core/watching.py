@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mmetl.cache.trees import Tree
 from mmetl.contracts.artifact import Fingerprint
 from mmetl.contracts.plan import TaskNode
-from mmetl.core.decide import Facts
+from mmetl.core.facts import Facts
 from mmetl.core.sources import CodeWatch
 
 

@@ -8,7 +8,8 @@ from mmetl.cache.plans import load_recipe
 from mmetl.cache.store import Store
 from mmetl.contracts.plan import Plan
 from mmetl.core.dag import upstream
-from mmetl.core.decide import Decision, Facts
+from mmetl.core.decide import Decision
+from mmetl.core.facts import Facts
 from mmetl.core.listing import WORDS
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, recipe_reasons, texts

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from mmetl.cache.plans import definition_of
 from mmetl.contracts.plan import Plan
 from mmetl.core.build import run_tasks
-from mmetl.core.decide import Decision, Facts
+from mmetl.core.decide import Decision
 from mmetl.core.executor import Executor
+from mmetl.core.facts import Facts
 from mmetl.core.leftovers import remove_leftovers
 from mmetl.core.options import RunOptions
 from mmetl.core.outcomes import never_ran

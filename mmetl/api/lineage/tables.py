@@ -14,7 +14,7 @@ from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.lineage import SOURCES, Trace, whole
 from mmetl.contracts.plan import Plan, TaskDetail
 from mmetl.contracts.transform import Input, Table, View
-from mmetl.core.decide import Facts
+from mmetl.core.facts import Facts
 from mmetl.core.families import family
 from mmetl.core.inputs import Inputs
 from mmetl.core.project import Project
