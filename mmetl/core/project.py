@@ -139,7 +139,9 @@ class Project:
                     "no pipeline was found here", help="name one: mmetl run PIPELINE.yaml, or list them in mmetl.yml"
                 )
             raise UsageError(f"this project has {len(files)} pipelines", help=f"name one of: {shown}")
-        found = [f for f in files if f.stem == name] or [f for f in files if self._name_of(f) == name]
+        found = [f for f in files if f.stem == name] or [
+            f for f in files if (plan := self._valid(f)) and plan.pipeline == name
+        ]
         if len(found) == 1:
             return found[0]
         close = near(name, [f.stem for f in files])
@@ -148,9 +150,10 @@ class Project:
             help=f"did you mean '{close}'?" if close else f"pipelines: {shown or 'none'}",
         )
 
-    def _name_of(self, path: Path) -> str | None:
+    def _valid(self, path: Path) -> Plan | None:
+        """Return the plan of a pipeline file; None if it is wrong."""
         try:
-            return self.plan(path).pipeline
+            return self.plan(path)
         except ConfigError:
             return None
 
@@ -331,7 +334,7 @@ class Project:
         """Refuse two pipelines of the project that write one file, or into each other's output folders.
 
         Args:
-            planned: the plans that are known already, by their files.
+            planned: the plans that are known already, by their files. A file that is wrong is not compared.
 
         Raises:
             ConfigError: naming both tasks of each clash.
@@ -339,8 +342,8 @@ class Project:
         files = self.pipeline_files()
         if len(files) < 2:
             return  # within one, planning has refused them
-        plans = [planned.get(p) or self.plan(p) for p in files]
-        writers = {name: writes for plan in plans for name, writes in writes_of(plan).items()}
+        plans = [planned.get(p) or self._valid(p) for p in files]
+        writers = {name: writes for plan in plans if plan for name, writes in writes_of(plan).items()}
         problems = [clash.problem() for clash in clashes(writers)]
         if problems:
             raise ConfigError(problems)

@@ -391,6 +391,7 @@ def test_a_task_of_a_named_pipeline_is_found_beside_a_wrong_file(project: Projec
     assert project.fast("run", "pipeline.yaml").code == 0
     assert project.fast("why", "p:first").out.startswith("p:first is fresh\n")
     assert project.fast("why", "first").code == 3  # the other file might have one, too
+    assert project.fast("validate", "p").out == "p: valid, 2 tasks\n"
 
 
 def test_members_of_a_family_are_named(empty: Project) -> None:
