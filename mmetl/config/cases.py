@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mmetl.config.schema import Name, Scalar, Strict, TaskName, Text, Texts, VariableName, expected
+from mmetl.config.schema import Name, Number, Scalar, Strict, TaskName, Text, Texts, VariableName, expected
 
 Row = dict[Text, Any]
 Rows = tuple[Row, ...]
@@ -81,6 +81,6 @@ class CaseFile(Strict):
         tests: name -> test.
     """
 
-    version: Literal[1]
+    version: Annotated[Literal[1], Number]
     pipeline: Text | None = None
     tests: Annotated[dict[Name, Case], Field(min_length=1)]

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from mmetl.config.connections import Neo4jConnection
-from mmetl.config.schema import Name, Number, Strict, Text, Texts
+from mmetl.config.schema import Name, Number, Strict, Text, expected, unique
 from mmetl.utils.memory import MEMORY
+
+
+def _inside(glob: str) -> str:
+    if posixpath.normpath(glob).split("/", 1)[0] in {"..", ""}:
+        raise expected("a path or glob inside of the project's root, relative to it")
+    return glob
+
+
+Globs = Annotated[tuple[Annotated[Text, AfterValidator(_inside)], ...], AfterValidator(unique)]
 
 
 class Retention(Strict):
@@ -37,11 +47,11 @@ class ProjectFile(Strict):
         retention: what garbage collection keeps.
     """
 
-    version: Literal[1]
+    version: Annotated[Literal[1], Number]
     name: Text | None = None
     root: Text = "."
-    pipelines: Texts = ("*.yaml", "pipelines/*.yaml")
-    tests: Texts = ("mmetl_tests/*.yaml", "mmetl_tests/*.yml")
+    pipelines: Globs = ("*.yaml", "pipelines/*.yaml")
+    tests: Globs = ("mmetl_tests/*.yaml", "mmetl_tests/*.yml")
     memory_limit: Annotated[str, StringConstraints(pattern=MEMORY)] | None = None
     connections: dict[Name, Neo4jConnection] = {}  # noqa: RUF012  pydantic copies it
     retention: Retention = Retention()

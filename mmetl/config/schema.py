@@ -58,7 +58,7 @@ def _inputs(value: object) -> object:
         return value
     if not isinstance(value, list) or not all(isinstance(task, str) for task in value):
         raise expected("a list of task names, or a mapping from alias to task name")
-    _unique(tuple(value))
+    unique(tuple(value))
     return {task: task for task in value}
 
 
@@ -66,7 +66,8 @@ def _columns(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _unique(value: tuple[str, ...]) -> tuple[str, ...]:
+def unique(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return texts of which none is there twice. Raises PydanticCustomError naming one that is."""
     if len(set(value)) < len(value):
         twice = next(item for item in value if value.count(item) > 1)
         raise PydanticCustomError("twice", "{item}", {"item": twice})
@@ -77,8 +78,8 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_PATTERN)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 TaskName = Annotated[str, StringConstraints(pattern=MEMBER_PATTERN)]
-TaskNames = Annotated[tuple[TaskName, ...], AfterValidator(_unique)]
-Texts = Annotated[tuple[Text, ...], AfterValidator(_unique)]
+TaskNames = Annotated[tuple[TaskName, ...], AfterValidator(unique)]
+Texts = Annotated[tuple[Text, ...], AfterValidator(unique)]
 Scalar = bool | int | float | str
 Duration = Annotated[str, StringConstraints(pattern=rf"^{_DURATION.pattern}$")]
 Number = BeforeValidator(_not_bool)
@@ -138,7 +139,7 @@ class TaskSpec(Strict):
     cache: bool = True
     always: bool = False
     max_age: Annotated[float | None, BeforeValidator(_seconds, json_schema_input_type=Duration | None)] = None
-    env: Annotated[tuple[VariableName, ...], AfterValidator(_unique)] = ()
+    env: Annotated[tuple[VariableName, ...], AfterValidator(unique)] = ()
     files: Texts = ()
 
 
@@ -154,7 +155,7 @@ class Pipeline(Strict):
         tasks: name -> task, in the order of the YAML.
     """
 
-    version: Literal[1]
+    version: Annotated[Literal[1], Number]
     name: Name
     description: str = ""
     vars: dict[VariableName, Scalar | list[Scalar]] = {}

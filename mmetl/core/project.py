@@ -27,7 +27,7 @@ from mmetl.core.leftovers import find_leftovers
 from mmetl.core.outside import Stores
 from mmetl.core.reasons import Kind
 from mmetl.core.settings import Settings, kept_settings, names_root, read_settings
-from mmetl.errors import ConfigError, Problem, UsageError, Where
+from mmetl.errors import ConfigError, MmetlError, Problem, UsageError, Where
 from mmetl.observability.attempts import attempts
 from mmetl.utils.garbage import collection_paused
 from mmetl.utils.text import near, shown, why_not
@@ -43,6 +43,18 @@ def find_root(start: Path, fallback: Path) -> Path:
         if any(os.path.exists(folder / m) for m in MARKERS):
             return folder
     return fallback
+
+
+def _file_above(root: Path) -> Path | None:
+    """Return the project file in a folder further up that names this folder as its root, if there is one."""
+    for folder in root.parents:
+        file = folder / PROJECT_FILE
+        if os.path.exists(file):
+            try:
+                return file if names_root(file) and (folder / read_settings(file).root).resolve() == root else None
+            except MmetlError:
+                return None  # it is wrong, and perhaps another project's
+    return None
 
 
 class Project:
@@ -74,7 +86,7 @@ class Project:
         root = find_root(folder, folder)
         file = root / PROJECT_FILE
         if not file.exists():
-            return cls(root, os.environ if env is None else env)
+            return cls(root, os.environ if env is None else env, _file_above(root))
         if names_root(file):
             said = read_settings(file).root
             root = (root / said).resolve()

@@ -14,7 +14,7 @@ from mmetl.utils.hashing import xxh3_hex
 
 PIPELINES = ("*.yaml", "pipelines/*.yaml")
 TESTS = ("mmetl_tests/*.yaml", "mmetl_tests/*.yml")
-_ROOT = re.compile(r"^root\s*:", re.MULTILINE)
+_ROOT = re.compile(r"""(?:^|[\s{,'"])root["']?\s*(?::|$)""", re.MULTILINE)  # in any way that YAML lets a key be written
 _MOVING = re.compile(r"\$\{(?!secret:)|!include")  # what the text alone does not decide
 
 
