@@ -59,6 +59,9 @@ def _inputs(value: object) -> object:
     if not isinstance(value, list) or not all(isinstance(task, str) for task in value):
         raise expected("a list of task names, or a mapping from alias to task name")
     unique(tuple(value))
+    for member in (task for task in value if "@" in task):
+        alias = member.partition("@")[0]
+        raise expected(f"a mapping such as {{{alias}: '{member}'}}, since a member of a matrix needs an alias")
     return {task: task for task in value}
 
 
