@@ -36,7 +36,24 @@ SYNTAX: tuple[tuple[str, str, str], ...] = (
     ("expected ',' or '}'", "this mapping is not closed, or lacks a ','", "write {a: 1, b: 2}"),
     ("could not find expected ':'", "a ':' is missing before this", "a key is followed by ': ' and its value"),
     ("expected '-' indicator", "a '- ' is missing here", "indent the entries of one list alike"),
-    ("did not find expected key", "a key is missing here", "indent the keys of one mapping alike"),
+    (
+        "did not find expected key",
+        "a key is missing here",
+        "indent the keys of one mapping alike; what goes on behind a closed quote needs quotes around all of it",
+    ),
+    (
+        "did not find expected node content",
+        "a value is missing here, or a list or mapping is not closed",
+        "write [a, b] or {a: 1, b: 2}",
+    ),
+    ("found a tab character", "a tab may not indent", "use spaces"),
+    ("scanning an alias", "no name of an anchor follows the '*'", "quote a text that begins so: '*.csv'"),
+    ("scanning an anchor", "no name follows the '&'", "quote a text that begins so"),
+    ("parsing a tag", "a '!' is no tag", "the only tag is '!include FILE'; quote a text that begins so"),
+    ("scanning a tag", "a '!' is no tag", "the only tag is '!include FILE'; quote a text that begins so"),
+    ("mapping keys are not allowed", "a '? ' may not stand here", "quote a text that begins so"),
+    ("scanning a block scalar", "this may not follow the '|' or '>'", "begin the text on the next line, and indent it"),
+    ("escape code", "this escape is no character", "write the character itself"),
     ("<document start>", "this line is indented less than the first", "indent the keys of one mapping alike"),
 )
 AT_OPENING = ("unexpected end of stream", "expected ',' or")
@@ -148,7 +165,9 @@ class Document:
         mark = error.problem_mark or error.context_mark
         if any(text in said for text in AT_OPENING) and error.context_mark is not None:
             mark = error.context_mark
-        where = self.where(mark.index) if mark is not None else Where(self.shown, 1, 1)
+        # Noticed at the very end, it is shown behind what was written last.
+        end = len(self.text.rstrip())
+        where = self.where(min(mark.index, end)) if mark is not None else Where(self.shown, 1, 1)
         for text, what, help_ in SYNTAX:
             if text in said:
                 return Problem(what, where, help_)

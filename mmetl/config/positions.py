@@ -15,6 +15,7 @@ from mmetl.config.resolver import Path, Span, Trace
 from mmetl.config.values import INCLUDE, MERGE
 from mmetl.errors import Problem, Where
 
+_MERGE = "\0<<"  # no key of a file; in quotes, '<<' is one like others
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 _QUOTED = re.compile(r"''|.", re.DOTALL)
 _ESCAPED = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n[ \t]*|.)|.", re.DOTALL)
@@ -121,7 +122,7 @@ class Source:
     ) -> tuple[Document, Node | None, Node] | None:
         if isinstance(node, MappingNode) and isinstance(part, str):
             own = self._pairs(node).get(part)
-            if own is not None and part != MERGE:
+            if own is not None:
                 return document, *own
             return self._merged(document, node, part)
         if isinstance(node, SequenceNode):
@@ -133,7 +134,7 @@ class Source:
         return None
 
     def _merged(self, document: Document, node: MappingNode, part: str) -> tuple[Document, Node | None, Node] | None:
-        merge = self._pairs(node).get(MERGE)
+        merge = self._pairs(node).get(_MERGE)
         if merge is None:
             return None
         owner, value = self._enter(document, merge[1])
@@ -147,8 +148,12 @@ class Source:
         if id(node) not in self._children:
             pairs = [(key, value) for key, value in node.value if isinstance(key, ScalarNode)]
             # Of a key that is there twice, the first counts, as in the tree.
-            self._children[id(node)] = {key.value: (key, value) for key, value in reversed(pairs)}
+            self._children[id(node)] = {_name(key): (key, value) for key, value in reversed(pairs)}
         return self._children[id(node)]
+
+
+def _name(key: ScalarNode) -> str:
+    return _MERGE if key.value == MERGE and not key.style else key.value
 
 
 def _original_offset(spans: tuple[Span, ...], offset: int) -> int:

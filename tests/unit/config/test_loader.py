@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmetl.config.documents import MAX_BYTES, Document, Documents
@@ -103,6 +103,7 @@ def test_dumped_values_come_back(tree: object, flow: bool) -> None:
 
 
 @given(trees)
+@example({"<<": None})
 @settings(max_examples=100, deadline=None)
 def test_positions_agree_with_values(tmp_path_factory: pytest.TempPathFactory, tree: object) -> None:
     """Every place in the tree is found again in the text."""
