@@ -282,6 +282,19 @@ def test_a_read_on_from_a_watermark_equals_a_full_read(project: Project) -> None
     assert manifest(project, "t") == manifest(project, "full")
 
 
+def test_lost_rows_that_were_set_aside_are_made_again(project: Project) -> None:
+    """Their part is looked at as those of the table are."""
+    project.write("in.csv", "a\n1\n10\n")
+    expecting(project, f"{{range: {{column: a, max: 9}}, {ALL}}}")
+    project.run()
+    kept = {p.fingerprint for p in manifest(project).parts}
+    for part in (project.root / ".mmetl/parts").glob("*/*"):
+        if part.name not in kept:
+            part.unlink()
+    assert project.dry() == project.run() == {"t": "ran"}
+    assert aside(project) == [{"_error": "range(a)", "a": 10}]
+
+
 def test_gc_keeps_what_is_set_aside(project: Project) -> None:
     project.write("in.csv", "a\n1\n10\n")
     expecting(project, f"{{range: {{column: a, max: 9}}, {ALL}}}")

@@ -398,6 +398,34 @@ def test_failed_last_time(project: Project) -> None:
     assert project.run()["first"] == "restored"
 
 
+def test_two_inputs_that_change_places(empty: Project) -> None:
+    """Which file has which content counts, not only what there is."""
+    empty.write("a", "1")
+    empty.write("b", "2")
+    empty.tasks("  t: {transform: shell.run, params: {command: cat a b > c, inputs: [a, b], outputs: [c]}}\n")
+    empty.run()
+    empty.write("a", "2")
+    empty.write("b", "1")
+    assert empty.run() == {"t": "ran"}
+
+
+def test_a_folder_with_another_name(empty: Project) -> None:
+    """Of listed files, where they lie counts."""
+    empty.write("src/x/a", "1")
+    empty.tasks("  t: {transform: shell.run, params: {command: ls src > c, inputs: ['src/**/*'], outputs: [c]}}\n")
+    empty.run()
+    (empty.root / "src/x").rename(empty.root / "src/y")
+    assert empty.run() == {"t": "ran"}
+
+
+def test_a_cleaned_table_is_restored(empty: Project) -> None:
+    """No file tells of it, and its part is still there."""
+    empty.tasks("  t: {transform: tabular.sql, params: {sql: select 1 as n}}\n")
+    empty.run()
+    empty.fast("clean")
+    assert empty.dry() == empty.run() == {"t": "restored"}
+
+
 def test_a_failure_is_a_reason_by_itself(empty: Project) -> None:
     """The last success had this recipe and these inputs, and its table is still there."""
     empty.write("steps.py", "import os\n\n\ndef rows():\n    return [{'a': os.stat('here').st_size}]\n")

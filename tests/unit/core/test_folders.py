@@ -88,6 +88,14 @@ def test_renamed_task_takes_over(flights: Project) -> None:
     assert set(flights.run().values()) == {"fresh"}
 
 
+def test_another_recipe(flights: Project) -> None:
+    """Its files are no leftovers of the one before: those that come out the same are not touched."""
+    before = (flights.root / EU).stat()
+    flights.edit("pipeline.yaml", "format: parquet", "format: parquet, order_by: [v]")
+    assert flights.run()["w"] == "ran"
+    assert (flights.root / EU).stat() == before
+
+
 def test_another_folder(flights: Project) -> None:
     """What was written to the old folder goes."""
     flights.tasks(ROWS + WRITE.format("out/g", "csv"))

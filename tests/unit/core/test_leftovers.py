@@ -88,6 +88,23 @@ def test_task_that_moved_to_another_pipeline(two: Project) -> None:
     assert two.fast("run", "pipeline.yaml", "--json").outcomes() == {"a": "fresh", "rows": "fresh"}
 
 
+def test_a_file_that_another_pipeline_lists_stays(two: Project) -> None:
+    """It is a source there."""
+    two.write("q.yaml", "version: 1\nname: q\ntasks:\n" + READ)
+    two.fast("run", "q.yaml")
+    two.tasks(WRITE.format("a", "out/a.csv") + WRITE.format("b", "out/new.csv"))
+    two.fast("run", "pipeline.yaml")
+    assert (two.root / "out/b.csv").exists()
+
+
+def test_gone_before_the_first_task_looks(two: Project) -> None:
+    """A command that lists a folder by itself finds none, though it runs before the task that left the file."""
+    look = "  look: {transform: shell.run, always: true, params: {command: 'ls out > look.txt', outputs: [look.txt]}}\n"
+    two.tasks(look + WRITE.format("a", "out/a.csv") + WRITE.format("b", "out/new.csv"))
+    assert two.run() == {"look": "ran", "a": "fresh", "b": "ran"}
+    assert two.read("look.txt") == "a.csv\n"
+
+
 def test_plain_doit_agrees(two: Project) -> None:
     """`doit run` reads no leftover, and removes those of the tasks that it runs."""
     two.tasks(WRITE.format("a", "out/a.csv") + WRITE.format("b", "b.csv") + READ)

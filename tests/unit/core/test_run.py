@@ -144,6 +144,31 @@ def test_cache_false(empty: Project) -> None:
     assert empty.read("n") == "\n\n"
 
 
+def test_a_result_without_a_cache_is_never_restored(empty: Project) -> None:
+    """Not even when the task may be restored later."""
+    task = "  a: {{transform: tabular.sql, cache: {0}, params: {{sql: select 1 as n}}, files: [x]}}\n"
+    for cache, text in (("false", "1"), ("false", "2"), ("true", "1")):
+        empty.tasks(task.format(cache))
+        empty.write("x", text)
+        assert empty.run() == {"a": "ran"}
+    empty.write("x", "3")
+    empty.run()
+    empty.write("x", "1")
+    assert empty.run() == {"a": "restored"}
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_nothing_half_written_stays(empty: Project, retries: int) -> None:
+    """What a failed attempt has written is neither there afterwards, nor taken for what the next one writes."""
+    command = "test -e tried && exit $(cat tried); echo > a.txt; echo 0 > tried; exit 3"
+    empty.tasks(
+        f"  a: {{transform: shell.run, retries: {retries}, params: {{command: '{command}', outputs: [a.txt]}}}}\n"
+    )
+    (told,) = empty.fast("run", "--json").json()["tasks"]
+    assert told["error"].startswith("it did not write its output 'a.txt'" if retries else "the command exited with 3")
+    assert not (empty.root / "a.txt").exists()
+
+
 def test_output_no_longer_declared(empty: Project) -> None:
     """It is removed if it has the bytes that we wrote, else kept and reported."""
     task = "  a: {transform: shell.run, params: {command: 'for f in a b c; do echo $f > $f.txt; done', outputs: [a.txt, b.txt, c.txt]}}\n"

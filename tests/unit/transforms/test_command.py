@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
-from harness import Project
+from harness import Project, wait_for
+
+from mmetl.transforms import command
 
 FUNCTIONS = """\
 import os, sys
@@ -130,3 +134,29 @@ def test_what_counts(empty: Project, old: str, new: str, outcome: str) -> None:
     empty.run()
     empty.edit("pipeline.yaml", old, new)
     assert empty.run() == {"a": outcome}
+
+
+def test_a_command_that_does_not_stop_is_killed(empty: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was asked to before; so is what it has started."""
+    monkeypatch.setattr(command, "STOP_S", 0.2)
+    script = "trap '' TERM; (while :; do echo > ticks; sleep 0.01; done) & echo $! > pid; wait; wait"
+    empty.write("stay.sh", script)
+    empty.tasks("  a: {transform: shell.run, timeout_s: 0.3, params: {command: [sh, stay.sh]}}\n")
+    assert empty.run() == {"a": "failed"}
+    (empty.root / "ticks").unlink()
+    with pytest.raises(AssertionError, match="took too long"):
+        wait_for((empty.root / "ticks").exists, 0.2)
+
+
+def test_an_interrupted_command_may_clean_up(empty: Project) -> None:
+    """It gets SIGTERM first, and is waited for."""
+    empty.write(
+        "tidy.sh",
+        "trap 'sleep 0.2; echo bye > said; exit 1' TERM; sleep 0.5; echo > began; while :; do sleep 0.01; done",
+    )
+    empty.tasks("  a: {transform: shell.run, params: {command: [sh, tidy.sh]}}\n")
+    child = empty.start("run")
+    wait_for((empty.root / "began").exists)
+    child.send_signal(signal.SIGINT)
+    child.communicate()
+    assert (child.returncode, empty.read("said")) == (130, "bye\n")

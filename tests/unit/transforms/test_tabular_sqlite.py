@@ -68,6 +68,21 @@ def test_query_and_wal(bench: Any) -> None:
     assert bench.rows(made) == [{"b": 4, "m": 2}, {"b": 2, "m": 2}]
 
 
+def test_rows_that_are_only_in_the_log_make_it_stale(project: Project) -> None:
+    """The file itself is as it was."""
+    with closing(sqlite3.connect(project.root / "x.db", isolation_level=None)) as con:
+        con.execute("pragma journal_mode=wal")
+        con.execute("create table t (a integer)")
+        con.execute("pragma wal_checkpoint(truncate)")
+        project.tasks("  t: {transform: tabular.read, params: {path: x.db, table: t}}\n")
+        assert project.run() == {"t": "ran"}
+        before = (project.root / "x.db").read_bytes()
+        con.execute("insert into t values (1)")
+        assert project.run() == {"t": "ran"}
+        assert (project.root / "x.db").read_bytes() == before
+        assert project.run() == {"t": "fresh"}
+
+
 def test_without_rowid_and_views(bench: Any) -> None:
     execute(
         bench,
