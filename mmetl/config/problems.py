@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -121,7 +121,7 @@ class _Teller:
             return Problem(f"{subject}: {self._said(path, details)}", where)
         kinds = [wanted(one, self.model, path[len(self.base) :]) for one in several]
         expected = either(kind for kind in kinds if kind != "a whole number" or "a number" not in kinds)
-        help_ = "this mmETL reads version 1" if path == ("version",) else ""
+        help_ = "this mmETL reads version 1" if path == ("version",) else _mended(details["input"], kinds)
         return Problem(f"{self._label(path)} is {value}, expected {expected}", where, help_)
 
     def _said(self, path: Path, details: ErrorDetails) -> str:
@@ -168,6 +168,15 @@ class _Teller:
         else:
             taker = "a task" if path[:1] == ("tasks",) and len(path) == 2 else self._label(path)
         return f"{taker} takes: {', '.join(names)}" if names else f"{taker} takes no {self.noun}s"
+
+
+def _mended(value: object, kinds: Sequence[str]) -> str:
+    """Return how to write a value so that it is of the kind that is expected, where that is plain."""
+    if "text" in kinds and isinstance(value, int | float):
+        return "write it in quotes"
+    if "a list" in kinds and isinstance(value, str):
+        return "put it in brackets: [...]"
+    return ""
 
 
 def _quoted(text: str) -> str:

@@ -37,6 +37,7 @@ help: did you mean 'command'? 'shell.run' takes: inputs, outputs, command
 pipeline.yaml:4:59: error: 'outputs' is 'o.txt', expected a list
    4 |   a: {transform: shell.run, params: {command: x, outputs: o.txt}}
      |                                                           ^
+help: put it in brackets: [...]
 """,
     ),
     "unknown input": (
