@@ -29,6 +29,7 @@ def write_report(decades: str, authors: str, path: str) -> None:
     """Write a short Markdown report from two CSV files."""
     lines = ["# PEPs", "", "## By decade", "", *table(decades), "", "## Authors of most PEPs", "", *table(authors), ""]
     Path(path).write_text("\n".join(lines), encoding="utf-8")
+    print(f"{len(lines)} lines written")  # mmetl logs latest report
 
 
 def table(path: str) -> list[str]:

@@ -20,7 +20,7 @@ class ExitCode(enum.IntEnum):
     DONE = 0
     """Everything asked for is done."""
     TASK_FAILED = 1
-    """At least one task failed, or a connection of `validate --connect`."""
+    """At least one task failed; or a test, a check of `check`, a connection of `validate --connect`; or `doctor` found something wrong."""
     USAGE = 2
     """The command line is wrong, or names something that is not there."""
     CONFIG = 3
@@ -30,7 +30,7 @@ class ExitCode(enum.IntEnum):
     MISSING = 5
     """A plug-in or an optional package is not installed: nothing was run, or that is why tasks failed, and nothing else did."""
     STALE = 10
-    """`dry-run --exit-code`: something would run."""
+    """`dry-run --exit-code`: not everything is fresh."""
     LIMIT = 11
     """`run --max-tokens` or `--max-cost`: it stopped before the limit was passed, and nothing else failed. Run again to go on."""
     INTERRUPTED = 130

@@ -17,7 +17,7 @@ def clean(
         bool, typer.Option("--orphans", help="Remove what tasks left that are gone from the YAML.")
     ] = False,
 ) -> None:
-    """Remove manifests and written files; the next run restores them.
+    """Remove manifests and written files, of all tasks if none is named; the next run restores them.
 
     Example: mmetl clean report
     """

@@ -63,7 +63,7 @@ def logs(
     task: Annotated[
         str | None, typer.Argument(metavar="[TASK]", help="A task, as NAME or PIPELINE:NAME; all if left out.")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Of one task: go on until the run has ended.")] = False,
 ) -> None:
     """Print what the tasks of a run printed.
 
@@ -118,7 +118,7 @@ def why(
 
     Only the state and the parts are read; nothing is run.
 
-    Example: mmetl why flights --key 3
+    Example: mmetl why peps --key 8
     """
     if key:
         from mmetl.cli import tracing
@@ -137,7 +137,7 @@ def show(
 ) -> None:
     """Print the rows of a task's artifact, or the files that it wrote.
 
-    Example: mmetl show late --limit 5
+    Example: mmetl show decades --limit 5
     """
     from mmetl.cli import looking
 
@@ -155,7 +155,7 @@ def check(
 
     After a run in which checks failed: of the table that was not published.
 
-    Example: mmetl check late --rows
+    Example: mmetl check knowledge --rows
     """
     from mmetl.cli import judging
 
@@ -176,7 +176,7 @@ def query(
 
     Every task that made a table is one, as NAME, or as PIPELINE.NAME.
 
-    Example: mmetl query "select carrier, delay from late order by delay desc" --csv
+    Example: mmetl query "select decade, total from decades order by total desc" --csv
     """
     from mmetl.cli import querying
 
@@ -202,7 +202,7 @@ def cypher(
 
     TASK has `graph.load`. The values of parameters are bound, never pasted into the query.
 
-    Example: mmetl cypher graph 'MATCH (a:Author)-[:WROTE]->(b:Book) WHERE b.year < $y RETURN a._key, b.title' --param y=1850
+    Example: mmetl cypher knowledge_graph 'MATCH (a:Author)-[:WROTE]->(p:Pep {status: $s}) RETURN a._key, p.title' --param s=Active
     """
     from mmetl.cli import querying
 
@@ -223,10 +223,15 @@ def search(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for, in words.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many rows.")] = 5,
     where: Annotated[
-        str | None, typer.Option("--where", help="A SQL expression: only rows for which it is true.")
+        str | None, typer.Option("--where", metavar="SQL", help="An expression: only rows for which it is true.")
     ] = None,
     mode: Annotated[
-        SearchMode, typer.Option("--mode", help="By meaning, by words, or both; words need an index with `text:`.")
+        SearchMode,
+        typer.Option(
+            "--mode",
+            metavar="MODE",
+            help="vector: by meaning; text: by words; hybrid: by both. Words need an index with `text:`.",
+        ),
     ] = SearchMode.vector,
     as_json: Json = False,
 ) -> None:
@@ -235,7 +240,7 @@ def search(
     TASK has vectors that a `vector.embed` task made; its model makes that of the question. All vectors are compared, unless TASK is a
     `vector.index` above its size.
 
-    Example: mmetl search vectors "how are modules found" -k 3 --where "path like '%import%'"
+    Example: mmetl search passage_index "how are modules found" -k 3 --where "path like '%pep-03%'"
     """
     from mmetl.cli import searching
 
@@ -256,7 +261,7 @@ def diff(
 ) -> None:
     """Say which rows differ from an earlier build of a task.
 
-    Example: mmetl diff late --limit 5
+    Example: mmetl diff prolific --limit 5
     """
     from mmetl.cli import querying
 

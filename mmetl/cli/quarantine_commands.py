@@ -41,7 +41,7 @@ def show(
 ) -> None:
     """Print the rows that a task has set aside, each with what is wrong with it.
 
-    Example: mmetl quarantine show flights --limit 5
+    Example: mmetl quarantine show documents --limit 5
     """
     from mmetl.cli import setting_aside
 
@@ -52,7 +52,7 @@ def show(
 def drop(task: Task) -> None:
     """Forget the items of a task that failed: none is listed or tried again until it or the task's recipe changes.
 
-    Example: mmetl quarantine drop flights
+    Example: mmetl quarantine drop documents
     """
     from mmetl.cli import setting_aside
 

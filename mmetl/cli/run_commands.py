@@ -39,7 +39,7 @@ def dry_run(
     var: Var = None,
     allow_shrink: AllowShrink = None,
     as_json: Json = False,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 10 if anything is stale.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 10 if not everything is fresh.")] = False,
     sql: Annotated[
         bool,
         typer.Option(
@@ -124,7 +124,7 @@ def check_tasks(
 ) -> None:
     """Run the tests of tasks: given rows in, expected rows out; no state is read or written.
 
-    Example: mmetl test --select late
+    Example: mmetl test --select decades
     """
     from mmetl.cli import testing
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmetl.api.search import Hit, Mode, search
-from mmetl.cli.output import say, say_json, talk
+from mmetl.cli.output import JSON_SCHEMA_VERSION, say, say_json, talk
 from mmetl.core.find import find_task
 from mmetl.core.project import Project
 from mmetl.errors import ExitCode
@@ -20,7 +20,8 @@ def run_search(task: str, question: str, k: int, where: str | None, mode: Mode, 
     plan, name = find_task(project, task)
     hits = search(project, plan, name, question, k, where, mode)
     if as_json:
-        say_json({"task": f"{plan.pipeline}:{name}", "question": question, "hits": [_json(h) for h in hits]})
+        found = {"task": f"{plan.pipeline}:{name}", "question": question, "hits": [_json(h) for h in hits]}
+        say_json({"schema_version": JSON_SCHEMA_VERSION, **found})
         return ExitCode.DONE
     if not hits:
         talk("nothing was found")

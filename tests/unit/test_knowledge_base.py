@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections import Counter, defaultdict
@@ -159,3 +160,20 @@ def test_an_edited_text_reaches_table_vectors_and_graph(base: Project) -> None:
     path.write_text(before, encoding="utf-8")
     again = base.fast("run", "knowledge_base", "--json").json()
     assert all(t["items"].get("computed", 0) == 0 for t in again["tasks"] if t.get("items"))
+
+
+def test_the_examples_of_all_commands_run_as_written(base: Project) -> None:
+    """As the page of commands says: in a checkout, after both pipelines have run."""
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    examples = [shlex.split(e) for e in re.findall(r"^Example: `mmetl (.*)`$", page, re.MULTILINE)]
+    assert len(examples) == len(re.findall(r"^### `mmetl ", page, re.MULTILINE))
+    base.fast("run", "tabular_only", "--var", "min_peps=12")  # for `diff`
+    authors = base.root / "examples/data/pep_authors.csv"
+    text = authors.read_bytes()
+    authors.unlink()
+    assert base.fast("run", "tabular_only").code == 1  # for `retry`
+    authors.write_bytes(text)
+    for words in sorted(examples, key=lambda e: e != ["retry"]):
+        done = base.fast(*words)
+        assert done.code == 0, (words, done.err)
+        assert done.out or words[0] == "quarantine", words

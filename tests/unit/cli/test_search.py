@@ -52,7 +52,9 @@ def test_only_rows_that_are_wanted(library):
 
 
 def test_scores_fall_and_a_text_is_nearest_to_itself(library):
-    hits = library.fast("search", "vectors", "Comets have tails that point away from the sun.", "--json").json()["hits"]
+    told = library.fast("search", "vectors", "Comets have tails that point away from the sun.", "--json").json()
+    assert list(told) == ["schema_version", "task", "question", "hits"]
+    hits = told["hits"]
     scores = [h["score"] for h in hits]
     assert hits[0]["row"]["id"] == 4
     assert abs(scores[0] - 1) < 1e-4
