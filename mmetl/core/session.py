@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from mmetl.cache.fingerprints import FileCache
 from mmetl.cache.layout import STATE_DIR
@@ -41,6 +41,7 @@ class Session:
         chosen: pipeline -> tasks that a plain doit run was asked for, with what they need; None: nobody has told.
         set_out: pipeline -> tasks that it set out to do.
         gates: pipeline -> its pools, where doit's own runner hands out the tasks.
+        file_deps: doit's name -> what doit sees that the task reads; only for doit's own commands.
         unready: (pipeline, task) -> error, for tasks that doit refused before their action: an input is missing.
     """
 
@@ -52,6 +53,7 @@ class Session:
         self.chosen: dict[str, list[str]] | None = None
         self.set_out: dict[str, list[str]] = {}
         self.gates: dict[str, Gates] = {}
+        self.file_deps: dict[str, Collection[str]] = {}
         self.unready: dict[tuple[str, str], str] = {}
         self._decided: dict[tuple[str, str], Decision] = {}
         self.guard = threading.RLock()  # doit decides in the main thread while others run tasks

@@ -11,11 +11,12 @@ from doit.dependency import FileChangedChecker
 from doit.exceptions import InvalidDodoFile
 
 from mmetl.cache.fingerprints import MISSING
-from mmetl.contracts.plan import Plan
+from mmetl.contracts.plan import Plan, TaskNode
+from mmetl.core.decide import FRESH
 from mmetl.core.keep import forget_task, locked
 from mmetl.core.project import Project
 from mmetl.core.session import Session, artifact_name
-from mmetl.errors import RefusedError
+from mmetl.errors import MmetlError, RefusedError
 from mmetl.observability.runs import Status
 
 current: list[Session] = []  # doit makes the checker and the backend by itself: this is how they find the session
@@ -71,8 +72,7 @@ class Backend:
         if dependency == "checker:":
             return Checker.__name__
         if self._inputs[0] != task_id:
-            listed = current[-1].facts_of(plan).lists(node.name).files
-            self._inputs = (task_id, {_input_path(plan, k): v for k, v in listed.items()})
+            self._inputs = (task_id, _inputs(current[-1], plan, node, task_id))
         inputs = self._inputs[1]
         return tuple(inputs) if dependency == "deps:" else inputs.get(dependency)
 
@@ -105,6 +105,19 @@ class Backend:
         self._inputs = ("", {})
         for session in current[-1:]:
             finish(session)
+
+
+def _inputs(session: Session, plan: Plan, node: TaskNode, task_id: str) -> dict[str, str]:
+    """Return what a task has read: path -> fingerprint.
+
+    doit compares paths, and names of tasks are among them: of a fresh task it is told what it reads now, so that a renamed input
+    makes no difference.
+    """
+    names = session.file_deps.get(task_id)
+    with contextlib.suppress(MmetlError):  # `uptodate` has met it, and said that the task is not fresh
+        if names is not None and session.decision(plan, node) is FRESH:
+            return {name: session.fingerprint(name) for name in names}
+    return {_input_path(plan, k): v for k, v in session.facts_of(plan).lists(node.name).files.items()}
 
 
 def _input_path(plan: Plan, name: str) -> str:

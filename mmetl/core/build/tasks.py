@@ -168,5 +168,6 @@ def build_tasks(session: Session, plan: Plan, names: Iterable[str], *, plain: bo
             uptodate=[(UpToDate(session, plan, node), [], {})],
         )
         if plain:
+            session.file_deps[task.name] = task.file_dep
             task.clean_actions = [create_action((_clean, [session.project, plan.pipeline, name]), task, "clean")]
         yield task

@@ -63,6 +63,21 @@ def test_doit_and_mmetl_agree(project: Project, prepare: Callable[[Project], obj
     assert listed(project) == {"first": "U", "second": "U"}
 
 
+def test_an_input_that_has_another_name(empty: Project) -> None:
+    """Names of tasks are no part of what is read: previously doit did what reads a renamed task again."""
+    empty.write("dodo.py", DODO)
+    empty.tasks("""\
+  old: {transform: tabular.sql, params: {sql: select 1 as a}}
+  copy: {transform: tabular.write, inputs: [old], params: {path: copy.csv}}
+""")
+    empty.run()
+    empty.edit("pipeline.yaml", "old", "new")
+    assert empty.run() == {"new": "restored", "copy": "fresh"}
+    assert listed(empty) == {"new": "U", "copy": "U"}
+    assert re.search(r"status +: up-to-date", empty.doit("info", "p:copy").out)
+    assert worked_on(empty) == set()
+
+
 def test_list_before_the_first_run(project: Project) -> None:
     """It exits with 0, and names every task with what it does."""
     done = project.doit("list", "--all", "-s")
