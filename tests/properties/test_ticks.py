@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,3 +90,53 @@ def test_an_input_rewritten_right_after_it_was_hashed(tmp_path):
         assert (files.moved("src/a", before, fingerprint), trees.moved("src/*", tree)) == (False, [])
         path.write_text(f"{n:6x}".replace(" ", "_"))
         assert (files.moved("src/a", before, fingerprint), trees.moved("src/*", tree)) == (True, ["src/a"]), n
+        found = trees.observe("src/*").find("src/a")
+        assert found, n
+        assert found.fingerprint == hash_file(str(path)), n
+
+
+def test_a_file_rewritten_while_it_is_hashed(tmp_path, monkeypatch):
+    """However long that takes: what was read is not remembered for the file that is there."""
+    path = tmp_path / "source"
+
+    def slowly(full: str) -> str:
+        found = hash_file(full)
+        path.write_text("other ")
+        time.sleep(2 * fingerprints.TICK_NS / 1e9)
+        return found
+
+    class Behind(CoarseClock):
+        """A file system whose clock is an hour late: its times alone tell nothing."""
+
+        def stat(self, path: str | int, *, dir_fd: int | None = None) -> Any:
+            st = super().stat(path, dir_fd=dir_fd)
+            st.st_ctime_ns -= 3_600_000_000_000
+            return st
+
+    for n in range(20):
+        path.write_text(f"{n:6d}")
+        with monkeypatch.context() as patch:
+            if n % 2:
+                time.sleep(2 * TICK_NS / 1e9)
+                patch.setattr(fingerprints, "os", Behind())
+            patch.setattr(fingerprints, "hash_file", slowly)
+            files = FileCache(str(tmp_path), {})
+            files.observe(["source"])
+            patch.setattr(fingerprints, "hash_file", hash_file)
+            assert FileCache(str(tmp_path), files.known).fingerprint("source") == hash_file(str(path)), n
+
+
+def test_files_of_ours_where_times_are_rounded(tmp_path, monkeypatch):
+    """As on FAT: no time can be given to them that no later write would have, so they are hashed when they are looked at again."""
+
+    class Rounding(CoarseClock):
+        def stat(self, path: str | int, *, dir_fd: int | None = None) -> Any:
+            st = super().stat(path, dir_fd=dir_fd)
+            st.st_mtime_ns = st.st_mtime_ns // 2_000_000_000 * 2_000_000_000
+            return st
+
+    monkeypatch.setattr(fingerprints, "os", Rounding())
+    (tmp_path / "output").write_text("text")
+    files = FileCache(str(tmp_path), {})
+    PartStore(files).take("output", cached=True)
+    assert files.known == {}

@@ -210,6 +210,7 @@ def test_second_run_is_refused(project: Project) -> None:
         assert done.code == 4, argv
         assert done.err.startswith(f"error: another run holds this project: pid {child.pid} (")
         assert done.err.endswith(f"help: wait for it to finish, or stop it: kill {child.pid}\n")
+    wait_for(lambda: project.fast("show", "quick").code == 0)  # it is committed a moment after it has finished
     for argv in (["status"], ["dry-run"], ["why", "slow"], ["show", "quick"], ["validate"]):
         assert project.fast(*argv).code == 0, argv
     child.send_signal(signal.SIGINT)

@@ -72,6 +72,13 @@ def test_listing(root: Path, pattern: str, expected: str) -> None:
     assert " ".join(list_files(str(root), pattern)) == expected
 
 
+def test_names_that_are_not_utf8_are_sorted_by_bytes(tmp_path: Path) -> None:
+    """As all others are: what stands for such a byte in a text has its place elsewhere."""
+    for name in ("a", "🎉", "\udcff"):
+        (tmp_path / name).write_text("")
+    assert list_files(str(tmp_path), "*") == ("a", "🎉", "\udcff")
+
+
 @pytest.mark.parametrize(("pattern", "expected"), GLOBS.items())
 def test_matching_agrees_with_listing(pattern: str, expected: str) -> None:
     """A glob stands for an output that is not there yet exactly if it would list it."""

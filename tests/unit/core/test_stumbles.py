@@ -147,6 +147,25 @@ def test_any_exception_fails_its_task_only(empty: Project) -> None:
     assert empty.fast("run", "-k", "-j", "2", "--json").outcomes() == {"a": "failed", "b": "ran"}
 
 
+def test_secrets_show_in_no_form(empty: Project) -> None:
+    """Not as Python and JSON write one, and not the rest of one that begins as another does."""
+    empty.write(
+        "steps.py",
+        "import json\n\n\ndef fail(*, odd, long):\n    print(json.dumps(odd), long)\n    raise ValueError(odd, long)\n",
+    )
+    empty.tasks(
+        "  a:\n    transform: python.run\n    params: {function: 'steps:fail',"
+        " args: {odd: '${secret:ODD_KEY}', long: '${secret:LONG_KEY}${secret:SHORT_KEY}'}}\n"
+    )
+    secrets = {"ODD_KEY": 'topsy"turvy\\end', "SHORT_KEY": "begin", "LONG_KEY": "begin-and-rest"}
+    done = empty.fast("run", env=secrets)
+    assert done.code == 1
+    state = b"".join(p.read_bytes() for p in (empty.root / ".mmetl").rglob("*") if p.is_file())
+    for text in ("topsy", "turvy", "and-rest"):
+        assert text.encode() not in state
+        assert text not in done.out + done.err
+
+
 def test_secret_of_several_lines_shows_nowhere(empty: Project) -> None:
     """Not in its lines, not as Python writes it."""
     empty.write("steps.py", "def fail(x):\n    print(x)\n    raise ValueError(repr(x))\n")

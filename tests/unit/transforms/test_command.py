@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from harness import Project, wait_for
+from harness import BIN, Project, wait_for
 
 from mmetl.transforms import command
 
@@ -148,7 +148,8 @@ def test_a_command_that_does_not_stop_is_killed(empty: Project, monkeypatch: pyt
         wait_for((empty.root / "ticks").exists, 0.2)
 
 
-def test_an_interrupted_command_may_clean_up(empty: Project) -> None:
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_may_clean_up(empty: Project, sig: signal.Signals) -> None:
     """It gets SIGTERM first, and is waited for."""
     empty.write(
         "tidy.sh",
@@ -157,6 +158,18 @@ def test_an_interrupted_command_may_clean_up(empty: Project) -> None:
     empty.tasks("  a: {transform: shell.run, params: {command: [sh, tidy.sh]}}\n")
     child = empty.start("run")
     wait_for((empty.root / "began").exists)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(sig)
     child.communicate()
     assert (child.returncode, empty.read("said")) == (130, "bye\n")
+
+
+def test_a_signal_that_is_to_be_ignored_is(empty: Project) -> None:
+    """As `nohup` and a shell's background jobs have it: the run goes on."""
+    empty.tasks(
+        "  a: {transform: shell.run, params: {command: 'kill -INT $PPID; sleep 0.2; echo > o', outputs: [o]}}\n"
+    )
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    done = empty.command("python", "-c", ignoring, str(BIN / "mmetl"), "run", "--json")
+    assert (done.code, done.outcomes()) == (0, {"a": "ran"})
