@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,16 @@ def test_the_readme_names_files_that_are_there() -> None:
     named = re.findall(r"`((?:mmetl/|core/|cache/|config/)[\w/.]+)`", reading)
     assert len(named) >= 10
     assert [n for n in named if not (ROOT / n).exists() and not (ROOT / "mmetl" / n).exists()] == []
+
+
+def test_every_extra_is_told() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = readme.partition("\n`all` is ")[2].partition(" tells which packages")[0]
+    whole, _, others = told.partition(". Not in it")
+    within = sorted(re.findall(r"[\w-]+", extras["all"][0].partition("[")[2]))
+    assert sorted(re.findall(r"`([\w-]+)`", whole)) == within
+    named = re.findall(r"`([\w-]+)`", others.partition(". ")[0])
+    assert sorted([*named, *within, "all", "dev"]) == sorted(extras)
+    table = (REFERENCE / "transforms.md").read_text(encoding="utf-8").partition("| extra |")[2].partition("\n\n")[0]
+    assert all(f"`{extra}`" in table for extra in extras.keys() - {"all", "dev", "tabular", "pandas", "polars"})

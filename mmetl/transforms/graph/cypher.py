@@ -50,6 +50,7 @@ class Cypher:
     grain = "task: one query, when the graph or the query changed"
     params = CypherParams
     packages: tuple[str, ...] = ()
+    optional_packages = ("ladybug",)  # where the graph is in a server, it needs none
     code: tuple[str, ...] = ()
 
     def declare(self, params: CypherParams, scope: Scope) -> Declaration:

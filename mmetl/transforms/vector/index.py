@@ -69,6 +69,7 @@ class VectorIndex:
     grain = "item: only rows that are new, changed or gone are written"
     params = IndexParams
     packages: tuple[str, ...] = ()
+    optional_packages = ("usearch",)  # few vectors need it not
     code: tuple[str, ...] = ()
 
     def declare(self, params: IndexParams, scope: Scope) -> Declaration:

@@ -68,6 +68,33 @@ def test_known_by_the_kind_of_a_file(linked: Project, monkeypatch: pytest.Monkey
     )
 
 
+MAYBE = """\
+  tables: {transform: tabular.read, params: {path: people.csv}, key: [id]}
+  network:
+    transform: graph.build
+    params: {nodes: [{label: Person, from: tables, key: id}]}
+  served: {transform: graph.load, inputs: [network], params: {target: neo4j, connection: main}}
+  asked: {transform: graph.cypher, inputs: [served], params: {query: "MATCH (n) RETURN n._key AS k"}}
+  vectors: {transform: tabular.sql, params: {sql: "select id, [1.0, 2.0]::float[2] as vector from tables"}, key: [id]}
+  index: {transform: vector.index, inputs: [vectors], params: {path: index/}}
+"""
+
+
+def test_what_may_not_be_needed_is_no_reason_to_refuse(empty: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph in a server is asked without Ladybug; few vectors need no usearch, many do."""
+    empty.write("people.csv", "id\n1\n2\n")
+    empty.write("mmetl.yml", "version: 1\nconnections: {main: {kind: neo4j, uri: bolt://localhost:1}}\n")
+    empty.tasks(MAYBE)
+    for package in ("ladybug", "usearch"):
+        without(package, monkeypatch)
+        monkeypatch.setitem(sys.modules, package, None)
+    assert empty.fast("validate").code == 0
+    assert empty.run("--select", "+index") == {"tables": "ran", "vectors": "ran", "index": "ran"}
+    empty.edit("pipeline.yaml", "path: index/", "path: index/, ann_above: 1")
+    done = empty.fast("run", "--select", "index")
+    assert (done.code, "'usearch' is not installed; pip install 'mmetl[vectors]'" in done.err) == (5, True), done.err
+
+
 def test_the_others_can_run(linked: Project, lacking: None) -> None:
     """What needs nothing of it is told about, and run, as ever."""
     assert linked.run("--exclude", "who") == {"first": "ran", "people": "ran", "mentions": "ran"}
