@@ -14,6 +14,8 @@ from mmetl.errors import TaskError
 
 ITEM = "element"  # the one name of a list's child: Arrow says `item` when built and `element` when read, in the file's bytes
 
+MOST_DIGITS = 38  # of a decimal
+
 _SIMPLE = {
     "bool": "bool_",
     "int8": "int8",
@@ -172,7 +174,7 @@ def _normal(kind: pa.DataType, column: str) -> pa.DataType:  # noqa: PLR0911 - o
         return _normal(kind.storage_type, column)
     if t.is_dictionary(kind):
         return _normal(kind.value_type, column)
-    if t.is_struct(kind):
+    if t.is_struct(kind) and kind.num_fields:
         fields = [kind.field(i) for i in range(kind.num_fields)]
         return pa.struct([pa.field(f.name, _normal(f.type, column), nullable=True) for f in fields])
     if t.is_map(kind):
@@ -196,7 +198,7 @@ def _normal_plain(kind: pa.DataType, column: str) -> pa.DataType:
         else pa.binary()
         if t.is_large_binary(kind) or t.is_binary_view(kind)
         else pa.decimal128(kind.precision, kind.scale)
-        if t.is_decimal32(kind) or t.is_decimal64(kind)
+        if t.is_decimal(kind) and kind.precision <= MOST_DIGITS
         else {
             pa.null(): pa.int32(),  # what DuckDB makes of a bare NULL
             pa.date64(): pa.date32(),
@@ -205,7 +207,17 @@ def _normal_plain(kind: pa.DataType, column: str) -> pa.DataType:
     )
     if t.is_timestamp(replaced) and replaced.unit == "s":
         return pa.timestamp("ms", tz=replaced.tz)
-    refused = (t.is_interval, t.is_duration, t.is_union, t.is_run_end_encoded, t.is_list_view, t.is_large_list_view)
+    # DuckDB takes no more digits, and reads such numbers from Parquet as others, without a word.
+    refused = (
+        t.is_decimal256,
+        t.is_interval,
+        t.is_duration,
+        t.is_union,
+        t.is_run_end_encoded,
+        t.is_list_view,
+        t.is_large_list_view,
+        t.is_struct,
+    )
     if any(is_one(replaced) for is_one in refused):
         raise TaskError(
             f"column '{column}' has the type '{replaced}', which a table cannot hold",

@@ -10,14 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmetl.cache.arrow_types import normal_schema
+from mmetl.cache.arrow_types import MOST_DIGITS, normal_schema
 from mmetl.cache.tables import cast
 from mmetl.engines.duckdb import Session, file_list, literal
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.schemas import Group
 from mmetl.utils.text import quote
 
-MOST_DIGITS = 38
 _DECIMAL256 = re.compile(r"decimal256\((\d+)")
 _FILE_MAGIC = b"ARROW1"
 

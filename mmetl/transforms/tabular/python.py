@@ -36,7 +36,7 @@ class Python:
     """See the module. The function takes its inputs as pyarrow Tables by alias, and returns rows."""
 
     name = "tabular.python"
-    version = 2
+    version = 3
     params = PythonParams
     packages: tuple[str, ...] = ("pyarrow",)
     code: tuple[str, ...] = ()
@@ -167,7 +167,7 @@ def _rows(function: Callable[..., Any], result: Any) -> tuple[Any, Any]:
             result = pa.table({name: pa.array([row.get(name) for row in result]) for name in names})
         elif isinstance(result, dict):
             result = pa.table(result)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise TaskError(
             f"what '{function.__name__}' returned is not a table: {error}", help="give all rows of a column one type"
         ) from error
