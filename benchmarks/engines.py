@@ -73,6 +73,8 @@ def register(gen) -> None:
 
 
 def main() -> None:
+    if "--bench" not in sys.argv:
+        sys.exit(__doc__)
     at = sys.argv.index("--bench")
     folder = sys.argv[at + 1]
     del sys.argv[at : at + 2]
