@@ -260,6 +260,20 @@ def test_current_build_is_never_collected(counted: Project) -> None:
     assert counted.run() == {"a": "restored"}
 
 
+def test_what_is_in_no_index_is_never_collected(empty: Project) -> None:
+    """With `cache: false` there is no build, but a table that is current, and a recipe to compare with."""
+    empty.tasks("  a: {transform: tabular.sql, cache: false, params: {sql: select 1 as n}}\n")
+    empty.run()
+    empty.edit("pipeline.yaml", "select 1", "select 2")
+    empty.dry()
+    with sqlite3.connect(empty.root / ".mmetl/state.db") as db:
+        db.execute("delete from plans where used_ms < (select max(used_ms) from plans)")
+    db.close()
+    empty.fast("gc")
+    assert empty.fast("show", "a", "--json").out == '{"n": 1}\n'
+    assert empty.fast("dry-run", "--json").reasons() == {"a": ["params.sql changed: select 1 as n -> select 2 as n"]}
+
+
 def test_old_plans_go(counted: Project) -> None:
     """A plan for every value that `--var` ever had would make the state grow for ever."""
     counted.edit("pipeline.yaml", "tasks:", "vars: {n: 0}\ntasks:")

@@ -341,9 +341,23 @@ def test_shrunk_source(empty: Project, before: int, after: int, refused: bool) -
         assert done.json()["tasks"][0]["error"] == (
             f"its source lists {after} files where there were {before}; if that is right: mmetl run --allow-shrink a"
         )
-        assert empty.run() == {"a": "failed"}
-        assert empty.run("--allow-shrink", "p:a") == {"a": "ran"}
-        assert empty.run() == {"a": "fresh"}
+        empty.edit("pipeline.yaml", "tasks:", "tasks:\n  b: {transform: shell.run, params: {command: 'true'}}")
+        assert empty.run("--allow-shrink", "b", "--keep-going") == {"a": "failed", "b": "ran"}
+        assert empty.run("--allow-shrink", "p:a") == {"a": "ran", "b": "fresh"}
+        assert set(empty.run().values()) == {"fresh"}
+
+
+def test_files_that_are_listed_now_were_named_before(empty: Project) -> None:
+    """What a glob lists is compared with all that the last success read."""
+    named = ", ".join(f"data/{n}.txt" for n in range(20))
+    for n in range(20):
+        empty.write(f"data/{n}.txt", str(n))
+    empty.tasks(GLOB.replace("'data/*.txt'", named))
+    empty.run()
+    for n in range(9, 20):
+        (empty.root / f"data/{n}.txt").unlink()
+    empty.tasks(GLOB)
+    assert empty.run() == {"a": "failed"}
 
 
 def test_missing_folder_is_an_error(empty: Project) -> None:

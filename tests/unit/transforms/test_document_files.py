@@ -179,3 +179,15 @@ def test_what_no_task_lists_any_more_is_collected(library):
         assert db.execute("select glob, folder from folders").fetchall() == [("docs/1/*.md", "docs/1/")]
         assert db.execute("select count(*) from pages").fetchone() == (1,)
     assert library.run() == {"files": "fresh"}
+
+
+def test_what_a_record_names_stays_while_another_task_looks(library):
+    """Its last success is compared with, though the folder has been seen otherwise since, for a task that reads the same glob."""
+    other = "  other: {transform: shell.run, params: {command: 'true', inputs: ['docs/**/*']}}\n"
+    library.write("pipeline.yaml", library.read("pipeline.yaml") + other)
+    counts(library)
+    library.edit("docs/1/4.md", "Text", "Texts")
+    (library.root / "docs/1/7.md").unlink()
+    assert library.run("--select", "other") == {"other": "ran"}
+    assert counts(library) == {"changed": 1, "removed": 1, "unchanged": 98}
+    assert len(listed(library)) == 99
