@@ -10,8 +10,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+from inside import write_pipeline
 from layered import DOORS, Layered
 
 CALLS = "syncfs,fsync,fdatasync,sync,write,pwrite64,rename,renameat,renameat2"
@@ -25,10 +28,10 @@ def traceable() -> bool:
     )
 
 
-def trace(graph: Layered, door: str, *more: str) -> list[str]:
+def trace(root: Path, door: str, *arguments: str, options: Sequence[str] = (), check: bool = True) -> list[str]:
     """Run under strace, with more of its options; return the system calls in the order in which they were completed."""
     program, command, _ = DOORS[door]
-    log = graph.root.parent / "trace"
+    log = root.parent / "trace"
     subprocess.run(
         [
             "strace",
@@ -38,17 +41,18 @@ def trace(graph: Layered, door: str, *more: str) -> list[str]:
             "65536",
             "-e",
             f"trace={CALLS}",
-            *more,
+            *options,
             "-o",
             log,
             sys.executable,
             "-m",
             program,
             command,
+            *arguments,
         ],
-        cwd=graph.root,
+        cwd=root,
         capture_output=True,
-        check=True,
+        check=check,
         timeout=60,
     )
     begun: dict[str, str] = {}
@@ -89,7 +93,7 @@ needs_strace = pytest.mark.skipif(not traceable(), reason="strace is not install
 def test_files_are_synced_before_their_rows(tmp_path, door):
     """For every task: the last write of its output and manifest, then a sync, then the first write that names them."""
     graph = Layered(tmp_path, width=3, layers=3, slow=0.01)
-    calls = trace(graph, door)
+    calls = trace(graph.root, door)
     synced = [i for i, c in enumerate(calls) if c.startswith("syncfs(") and c.endswith("= 0")]
     groups = set()
     for name, manifest, part in records(graph):
@@ -99,6 +103,9 @@ def test_files_are_synced_before_their_rows(tmp_path, door):
         assert between, f"{name}: data at call {data}, row at call {row}, syncs at {synced}"
         groups.add(between[-1])
     assert len(groups) > 1, "all tasks were committed at the end, not as they finished"
+    assert any(c.startswith(("fsync(", "fdatasync(")) and "state.db-wal>" in c for c in calls), (
+        "the store does not sync"
+    )
 
 
 @needs_strace
@@ -109,7 +116,7 @@ def test_files_on_two_file_systems_are_synced_before_their_rows(tmp_path):
     graph = Layered(tmp_path, width=2, layers=2, slow=0.01)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
         (graph.root / ".mmetl").symlink_to(elsewhere)
-        calls = trace(graph, "mmetl")
+        calls = trace(graph.root, "mmetl")
         for name, manifest, part in records(graph):
             row = first_row(calls, manifest)
             for file, disk in ((graph.output(name), str(graph.root)), (part, elsewhere)):
@@ -121,9 +128,57 @@ def test_files_on_two_file_systems_are_synced_before_their_rows(tmp_path):
 def test_files_are_synced_one_by_one_where_a_file_system_cannot(tmp_path):
     """Without `syncfs`, as elsewhere than on Linux: the output and its part, before the row."""
     graph = Layered(tmp_path, width=2, layers=2, slow=0.01)
-    calls = trace(graph, "mmetl", "-e", "inject=syncfs:error=ENOSYS")
+    calls = trace(graph.root, "mmetl", options=("-e", "inject=syncfs:error=ENOSYS"))
     for name, manifest, part in records(graph):
         row = first_row(calls, manifest)
         for file in (graph.output(name), part):
             data = last_write(calls, f"/{file}>", f'/{file}"')
             assert any(c.startswith("fsync(") and f"/{file}>" in c for c in calls[data:row]), f"{name}: {file}"
+
+
+# Items of which one fails, a folder of partitions, and a target: what must be durable before something says so.
+NOTED = """\
+from mmetl import Items, register_transform
+
+@register_transform("own.items", items=Items(reads="text", makes={"n": "int64"}, batch_rows=1))
+def items(batch):
+    return {"n": [1 // (t != "bad") for t in batch.column("text").to_pylist()]}
+"""
+
+
+@needs_strace
+def test_notes_are_made_of_what_is_durable(tmp_path):
+    """Finished items of a task that fails, the files that a folder is about to get, and the files of a target."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "own.py").write_text(NOTED)
+    (root / "texts.csv").write_text("id,text\n1,good\n2,bad\n")
+    tasks = {
+        "texts": {"transform": "tabular.read", "params": {"path": "texts.csv"}, "key": ["id"]},
+        "noted": {"transform": "own.items", "inputs": ["texts"]},
+        "folder": {
+            "transform": "tabular.write",
+            "inputs": ["texts"],
+            "params": {"path": "out", "partition_by": ["id"]},
+        },
+        "target": {"transform": "document.export", "inputs": ["texts"], "params": {"path": "docs", "name": "{id}.md"}},
+    }
+    write_pipeline(root, tasks)
+    with (root / "pipeline.yaml").open("a") as file:
+        file.write("imports: [./own.py]\n")
+    calls = trace(root, "mmetl", "--keep-going", check=False)
+    with contextlib.closing(sqlite3.connect(root / ".mmetl/state.db")) as db:
+        assert db.execute("select task, outcome from task_runs order by 1").fetchall() == [
+            ("folder", "ran"), ("noted", "failed"), ("target", "ran"), ("texts", "ran"),
+        ]  # fmt: skip
+        ((ledger,),) = db.execute("select json_extract(body, '$[2]') from unfinished").fetchall()
+
+    def between(data: int, told: int, folder: str) -> bool:
+        return any(c.startswith(("syncfs(", "fsync(")) and f"<{root}/{folder}" in c for c in calls[data:told])
+
+    assert between(last_write(calls, f'/{ledger}"'), first_row(calls, ledger), ".mmetl/parts")
+    journal = [i for i, c in enumerate(calls) if c.startswith("rename") and "/writing/" in c]
+    assert between(last_write(calls, ".json.tmp>"), journal[0], ".mmetl/writing")
+    stamp = [i for i, c in enumerate(calls) if c.startswith("rename") and 'mmetl.json"' in c]
+    assert between(last_write(calls, '/docs/1.md"', '/docs/2.md"'), stamp[0], "docs>")
+    assert any(c.startswith("fsync(") and "mmetl.json.new>" in c for c in calls[: stamp[0]])
