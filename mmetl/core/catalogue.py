@@ -102,8 +102,8 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 def type_words(annotation: Any) -> str:
     """Return a type in words.
 
-    >>> type_words(list[str] | None), type_words(dict[str, int]), type_words(Literal["a", "b"])
-    ('list of texts', 'mapping', '`a` or `b`')
+    >>> type_words(list[str] | None), type_words(dict[str, int]), type_words(list[Literal["a", "b"]])
+    ('list of texts', 'mapping', 'list, each `a` or `b`')
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
@@ -112,7 +112,8 @@ def type_words(annotation: Any) -> str:
         kinds = inner[:1] if origin is Annotated else inner
         return " or ".join(dict.fromkeys(type_words(t) for t in kinds if t is not type(None)))
     if origin in {list, tuple}:
-        return f"list of {type_words(inner[0])}s"
+        words = type_words(inner[0])
+        return f"list, each {words}" if " or " in words else f"list of {words}s"
     return WORDS.get(annotation, "mapping")
 
 
@@ -121,6 +122,8 @@ def default_words(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if value is None or value is PydanticUndefined or value in ([], {}, ()):
+    if value is None or value is PydanticUndefined or value in ([], {}, (), ""):
         return "none"
+    if isinstance(value, list | tuple):
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
