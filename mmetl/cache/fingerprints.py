@@ -131,6 +131,7 @@ class FileCache:
     Attributes:
         changes: what to write back to the store: path -> (signature, fingerprint), or None to forget it.
         executable: the seen files that their owner may execute.
+        ours: the files that were written here, see `put`.
     """
 
     def __init__(self, root: str, known: dict[str, tuple[bytes, Fingerprint]]) -> None:
@@ -139,6 +140,7 @@ class FileCache:
         self.seen: dict[str, Fingerprint] = {}
         self.changes: dict[str, tuple[bytes, Fingerprint] | None] = {}
         self.executable: set[str] = set()
+        self.ours: set[str] = set()
         self._racy: dict[str, bytes] = {}
 
     def has(self, path: str) -> bool:
@@ -239,6 +241,7 @@ class FileCache:
     def put(self, path: str, fingerprint: Fingerprint, st: os.stat_result | None, *, executable: bool = False) -> None:
         """Note what a file that we wrote contains; `st` is None where its signature cannot be cached."""
         self.seen[path] = fingerprint
+        self.ours.add(path)
         (self.executable.add if executable else self.executable.discard)(path)
         if st is None:
             self._forget(path)

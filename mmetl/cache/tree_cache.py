@@ -104,8 +104,14 @@ class TreeCache:
             body = rows[0][0] if rows else b""
         return unpacked(body)
 
-    def moved(self, glob: str, tree: Tree) -> list[str]:
+    def moved(self, glob: str, tree: Tree, own: Iterable[str] = (), below: str = "") -> list[str]:
         """Return which files of a tree were written since it was observed, and the glob if it stands for others now.
+
+        Args:
+            glob: what the tree stands for.
+            tree: as it was observed.
+            own: files that do not count, whether they were there then or not.
+            below: a folder, with a slash at its end, of which nothing counts; empty: none.
 
         Raises:
             TaskError: if it cannot be listed.
@@ -113,10 +119,11 @@ class TreeCache:
         found: list[str] = []
         seen: set[str] = set()
         other = False
+        left_out, below = {*tree.left_out, *own}, below or tree.below
         for folder, listed in list_folders(self._files.root, glob):
-            if tree.below and folder.startswith(tree.below):
+            if below and folder.startswith(below):
                 continue
-            names = [n for n in listed if folder + n not in tree.left_out] if tree.left_out else listed
+            names = [n for n in listed if folder + n not in left_out] if left_out else listed
             entry = tree.folders.get(folder)
             if not names:
                 continue

@@ -86,9 +86,14 @@ def seen_anew(node: TaskNode, facts: Facts) -> dict[str, Fingerprint]:
 
 
 def look_again(node: TaskNode, facts: Facts) -> None:
-    """Observe a task whose upstream tasks have run meanwhile: what its globs stand for now, and the files that were not seen yet."""
+    """Observe a task whose upstream tasks have run meanwhile: what its globs stand for now, and the files that were not seen yet.
+
+    And those that such a task may have written without declaring them.
+    """
     for glob in node.globs:
         _list(glob, facts)
+    if not facts.attempted.isdisjoint((*node.tables, *node.after)):
+        facts.files.observe([p for p in node.files if p not in facts.files.ours], again=True)
     observe((node,), facts)
 
 

@@ -48,8 +48,9 @@ class InputWatch:
         return found + (self._code.moved() if self._code else [])
 
     def _listed(self, opened: Sequence[str] | None) -> list[str]:
-        cache, root = self._facts.listed, self._facts.files.root
+        cache, root, node = self._facts.listed, self._facts.files.root, self._node
         if opened is None:
-            return [p for glob, tree in self._trees.items() for p in cache.moved(glob, tree)]
+            trees = self._trees.items()
+            return [p for glob, tree in trees for p in cache.moved(glob, tree, node.outputs, node.folder)]
         paths = [p for o in opened for p in (o, root + o)]  # a glob may be absolute, and name files of the project
         return [p for glob, tree in self._trees.items() for p in cache.moved_among(glob, tree, paths)]

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from harness import Project
+from harness import DODO, Project
 
 EXITS = "import sys\n\n\ndef rows():\n    sys.exit({})\n"
 TABLE = "  rows: {transform: tabular.python, params: {function: 'exits:rows'}}\n"
@@ -234,3 +234,42 @@ def test_of_a_large_log_only_the_end_is_read(empty: Project) -> None:
     empty.tasks("  a: {transform: shell.run, params: {command: 'yes | head -c 100000; printf \"end\\n\"; exit 3'}}\n")
     error = empty.fast("run", "--json").json()["tasks"][0]["error"]
     assert error == "the command exited with 3: y / y / end"
+
+
+UNDECLARED = """\
+  make: {transform: shell.run, always: true, params: {command: 'cat seed > made.txt'}}
+  read: {transform: shell.run, depends_on: [make], params: {command: 'cat made.txt > out.txt', inputs: [made.txt], outputs: [out.txt]}}
+"""
+
+
+@pytest.mark.parametrize("command", [("mmetl", "run"), ("doit", "run")])
+def test_a_file_that_a_task_before_it_writes_without_saying_so(empty: Project, command: tuple[str, str]) -> None:
+    """`depends_on` is enough: previously it was taken as it was before that task ran, in the first run as missing."""
+    empty.write("dodo.py", DODO)
+    empty.tasks(UNDECLARED)
+    for seed in ("one", "two", "two"):
+        empty.write("seed", seed)
+        done = empty.command(*command)
+        assert (done.code, empty.read("out.txt")) == (0, seed), done.err
+    assert empty.fast("status", "--json").outcomes()["make"] == "ran"
+    assert empty.dry() == {"make": "ran", "read": "ran"}  # it waits
+
+
+def test_the_first_output_in_a_folder_that_the_task_reads(empty: Project) -> None:
+    """It is no change of the source: previously the task ran a second time in the next run."""
+    empty.write("in/a.txt", "a")
+    empty.tasks("""\
+  join: {transform: shell.run, params: {command: 'cat in/a.txt > in/all.txt', inputs: [in/*.txt], outputs: [in/all.txt]}}
+  rows: {transform: tabular.sql, params: {sql: "select 1 as a, 2 as b"}}
+  cut: {transform: tabular.write, inputs: [rows], files: ['in/**/*'], params: {path: in/cut, partition_by: [a]}}
+""")
+    done = empty.fast("run", "--json")
+    assert done.json()["tasks"][0] | {"seconds": 0} == {
+        "task": "join",
+        "outcome": "ran",
+        "reasons": ["it never ran"],
+        "rows": 0,
+        "seconds": 0,
+        "error": None,
+    }
+    assert set(empty.run().values()) == {"fresh"}
