@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import grow_old
-from inside import FILE, Hook, run_here, tree, worked, write_pipeline
+from inside import FILE, Hook, Silent, run_here, tree, worked, write_pipeline
 from layered import DODO, DOORS
 
 # An action that does what `../act.py` says, in the middle of its work: after its inputs were fingerprinted.
@@ -127,6 +127,29 @@ def test_code_edited_during_the_run_and_reverted(project, when):
     run_here(project)
     assert (project / "out.txt").read_text() == "one two "
     assert worked(run_here(project)) == {}
+
+
+def test_code_edited_before_a_later_task_imports_it(tmp_path):
+    """Whatever was found of the code when the tasks before it had ended."""
+    code = "import pathlib\n\ndef go():\n    pathlib.Path('{0}.txt').write_text('{1}')\n"
+    names = ["one", "two"]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(code.format(name, "as planned"))
+    params = {n: {"function": f"{n}:go", "outputs": [f"{n}.txt"]} for n in names}
+    tasks = {n: {"transform": "python.run", "params": params[n]} for n in names}
+    tasks["two"]["depends_on"] = ["one"]
+    write_pipeline(tmp_path, tasks)
+
+    class Edit(Silent):
+        def started(self, task: str) -> None:
+            if task == "x:two":
+                (tmp_path / "two.py").write_text(code.format("two", "edited"))
+
+    run_here(tmp_path, Edit())
+    assert (tmp_path / "two.txt").read_text() == "edited"
+    (tmp_path / "two.py").write_text(code.format("two", "as planned"))
+    assert worked(run_here(tmp_path)) == {"two": "ran"}
+    assert (tmp_path / "two.txt").read_text() == "as planned"
 
 
 OWN = """\

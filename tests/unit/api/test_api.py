@@ -58,6 +58,7 @@ def test_a_task_runs_after_what_it_needs(project: Project) -> None:
     assert project.run("+late", force=True).outcomes == {"flights": "fresh", "late": "ran"}
     assert list(project.run("tag:x").outcomes) == ["late"]
     assert list(project.run("late+", exclude=["report"]).outcomes) == ["late", "made"]
+    assert "MMETL_RUN" not in os.environ, "what is started now would be taken for a command of that run"
     assert list(project.run().outcomes) == ["flights", "late", "big", "made", "report", "two"]
     assert re.fullmatch(r"Run\(\d{8}-\d{6}-\w{4}, p: succeeded, 6 fresh, [\d.]+ s\)", repr(project.run()))
 

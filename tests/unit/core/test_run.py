@@ -145,7 +145,7 @@ def test_cache_false(empty: Project) -> None:
 
 
 def test_a_result_without_a_cache_is_never_restored(empty: Project) -> None:
-    """Not even when the task may be restored later."""
+    """Not even when the task may be restored later; nor does it take what was made when it might."""
     task = "  a: {{transform: tabular.sql, cache: {0}, params: {{sql: select 1 as n}}, files: [x]}}\n"
     for cache, text in (("false", "1"), ("false", "2"), ("true", "1")):
         empty.tasks(task.format(cache))
@@ -155,6 +155,9 @@ def test_a_result_without_a_cache_is_never_restored(empty: Project) -> None:
     empty.run()
     empty.write("x", "1")
     assert empty.run() == {"a": "restored"}
+    empty.tasks(task.format("false"))
+    empty.write("x", "3")
+    assert empty.run() == {"a": "ran"}
 
 
 @pytest.mark.parametrize("retries", [0, 1])
