@@ -44,7 +44,8 @@ def _json(run: Listed) -> dict[str, object]:
 
 
 def _line(run: Listed) -> tuple[str, ...]:
-    done = ", ".join(f"{n} {outcome}" for outcome, n in run.outcomes.items()) or "nothing to do"
+    none = "nothing to do" if run.status == "succeeded" else "nothing finished"
+    done = ", ".join(f"{n} {outcome}" for outcome, n in run.outcomes.items()) or none
     return (run.id, run.pipeline, run.status, _time(run.started_ms), f"{run.seconds:.1f} s", done)
 
 

@@ -49,7 +49,8 @@ def attempts(store: Store, pipeline: str) -> dict[str, Attempt]:
             for task in decided_stale(store, run_id):
                 name = task if of == pipeline else task.removeprefix(f"{pipeline}:")
                 if (of == pipeline or name != task) and outcomes.get(name, ("skipped",))[0] == "skipped":
-                    found.setdefault(name, Attempt(run_id, "", f"{pipeline}:{name}" in begun))
+                    cut = Attempt(run_id, "", f"{pipeline}:{name}" in begun)
+                    found[name] = cut if cut.began else found.get(name, cut)
     return found
 
 

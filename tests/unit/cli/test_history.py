@@ -52,6 +52,7 @@ def test_a_killed_run_is_listed_as_crashed(project: Project) -> None:
     child.kill()
     child.communicate()
     assert project.fast("runs", "--json").json()["runs"][0]["status"] == "crashed"
+    assert project.fast("runs").out.rstrip().endswith("nothing finished")
 
 
 def test_logs(project: Project) -> None:

@@ -11,6 +11,7 @@ from mmetl.cache.lock import RunLock
 from mmetl.cache.store import Store
 from mmetl.errors import UsageError
 from mmetl.observability import runs
+from mmetl.observability.attempts import attempts
 from mmetl.observability.runs import (
     TaskRun,
     beat,
@@ -79,6 +80,22 @@ def test_lock_tells_running_from_crashed(store: Store) -> None:
     assert [t.outcome for t in found.tasks] == ["ran", "skipped"]
     begin(store, "r2", [])
     assert store.rows("select id, status from runs order by id") == [("r1", "crashed"), ("r2", "running")]
+
+
+def test_the_last_attempt_is_the_one_that_began_last(store: Store) -> None:
+    """A run that ended before a task's turn says nothing new of one that was cut short, or failed, before."""
+    for run_id, began in (("r1", "ab"), ("r2", "a"), ("r3", "")):
+        begin(store, run_id, ["a", "b", "c"])
+        with store.transaction() as db:
+            write_event(db, run_id, "decided", stale=["a", "b", "c"])
+            beat(db, run_id, [f"p:{task}" for task in began])
+            end_run(db, run_id, "cancelled")
+    found = attempts(store, "p")
+    assert {t: (a.run_id, a.began) for t, a in found.items()} == {
+        "a": ("r2", True),
+        "b": ("r1", True),
+        "c": ("r1", False),
+    }
 
 
 def test_old_runs_are_dropped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
