@@ -92,8 +92,9 @@ def look_again(node: TaskNode, facts: Facts) -> None:
     """
     for glob in node.globs:
         _list(glob, facts)
-    if not facts.attempted.isdisjoint((*node.tables, *node.after)):
-        facts.files.observe([p for p in node.files if p not in facts.files.ours], again=True)
+    ours = facts.files.ours
+    if not (ours.issuperset(node.files) or facts.attempted.isdisjoint((*node.tables, *node.after))):
+        facts.files.observe([p for p in node.files if p not in ours], again=True)
     observe((node,), facts)
 
 
