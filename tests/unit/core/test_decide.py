@@ -426,6 +426,28 @@ def test_a_cleaned_table_is_restored(empty: Project) -> None:
     assert empty.dry() == empty.run() == {"t": "restored"}
 
 
+def test_a_lost_part_of_several(empty: Project) -> None:
+    """Each is looked at."""
+    wide = "select range as id, repeat(range::text, 1000) as v from range(200)"
+    empty.tasks(f"  t: {{transform: tabular.sql, key: id, params: {{sql: '{wide}'}}}}\n")
+    empty.run()
+    first, *others = sorted((empty.root / ".mmetl/parts").glob("*/*"))
+    assert others
+    first.unlink()
+    assert empty.dry() == empty.run() == {"t": "ran"}
+    assert first.exists()
+
+
+def test_a_lost_part_whose_output_was_changed(empty: Project) -> None:
+    """Nothing has its bytes any more, and `dry-run` knows that."""
+    empty.tasks("  t: {transform: shell.run, params: {command: 'echo 1 > c', outputs: [c]}}\n")
+    empty.run()
+    for part in (empty.root / ".mmetl/parts").glob("*/*"):
+        part.unlink()
+    empty.write("c", "mine")
+    assert empty.dry() == empty.run() == {"t": "ran"}
+
+
 def test_a_failure_is_a_reason_by_itself(empty: Project) -> None:
     """The last success had this recipe and these inputs, and its table is still there."""
     empty.write("steps.py", "import os\n\n\ndef rows():\n    return [{'a': os.stat('here').st_size}]\n")
