@@ -428,8 +428,8 @@ def test_a_cleaned_table_is_restored(empty: Project) -> None:
 
 def test_a_lost_part_of_several(empty: Project) -> None:
     """Each is looked at."""
-    wide = "select range as id, repeat(range::text, 1000) as v from range(200)"
-    empty.tasks(f"  t: {{transform: tabular.sql, key: id, params: {{sql: '{wide}'}}}}\n")
+    empty.write("in.csv", "id,v\n" + "".join(f"{n},{'x' * 100}\n" for n in range(200)))
+    empty.tasks("  t: {transform: tabular.read, key: id, params: {path: in.csv}}\n")
     empty.run()
     first, *others = sorted((empty.root / ".mmetl/parts").glob("*/*"))
     assert others
