@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from mmetl.cli.main import app
-from mmetl.core.catalogue import fields
+from mmetl.core.looking.catalogue import fields
 from mmetl.core.registry import BUILT_IN, load
 from mmetl.errors import ExitCode
 

@@ -18,9 +18,9 @@ from mmetl.cache.lock import reading
 from mmetl.cache.python_rows import python_rows
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Table
-from mmetl.core.find import find_task
-from mmetl.core.inputs import current_input
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project
+from mmetl.core.running.inputs import current_input
 from mmetl.engines.packages import require
 from mmetl.errors import UsageError
 

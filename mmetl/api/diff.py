@@ -14,7 +14,7 @@ from mmetl.cache.python_rows import python_rows
 from mmetl.contracts.artifact import Column, Manifest, Part
 from mmetl.contracts.plan import Plan
 from mmetl.contracts.transform import Table
-from mmetl.core.builds import Build, current_build, earlier_build, manifest_of
+from mmetl.core.looking.builds import Build, current_build, earlier_build, manifest_of
 from mmetl.core.project import Project
 from mmetl.engines.packages import require
 from mmetl.errors import UsageError

@@ -14,8 +14,8 @@ from mmetl.api.lineage.model import LIMIT, Key, Lineage
 from mmetl.api.query import query
 from mmetl.api.rows import Answer, closed
 from mmetl.api.run import Quiet, Run, RunFailedError, guest
-from mmetl.core.find import find_task
-from mmetl.core.listing import Listed, list_tasks
+from mmetl.core.looking.find import find_task
+from mmetl.core.looking.listing import Listed, list_tasks
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project as CoreProject
 from mmetl.core.run import run as core_run

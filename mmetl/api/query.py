@@ -15,10 +15,10 @@ from mmetl.cache.layout import SCRATCH
 from mmetl.cache.lock import reading
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Input
-from mmetl.core.families import family
-from mmetl.core.inputs import Inputs
 from mmetl.core.keep import orphans
 from mmetl.core.project import Project
+from mmetl.core.running.families import family
+from mmetl.core.running.inputs import Inputs
 from mmetl.engines.packages import require
 from mmetl.errors import TaskError, UsageError
 from mmetl.utils.text import near

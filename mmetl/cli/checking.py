@@ -9,11 +9,11 @@ from typing import Any
 from mmetl.cli.output import USAGE, columns, count, counted, run_json, say, say_json, some, talk
 from mmetl.cli.running import open_project
 from mmetl.contracts.plan import Plan
-from mmetl.core.guards import refuse_uninstalled
+from mmetl.core.looking.preview import Preview, preview
+from mmetl.core.looking.queries import TaskQuery, task_queries
 from mmetl.core.options import RunOptions
-from mmetl.core.preview import Preview, preview
 from mmetl.core.project import Project
-from mmetl.core.queries import TaskQuery, task_queries
+from mmetl.core.running.guards import refuse_uninstalled
 from mmetl.errors import ConfigError, ExitCode, MmetlError, Problem, UsageError
 from mmetl.observability.runs import TaskRun
 from mmetl.utils.garbage import collection_paused

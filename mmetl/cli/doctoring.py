@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmetl.cli.output import JSON_SCHEMA_VERSION, say, say_json
-from mmetl.core.doctor import Finding, examine
+from mmetl.core.looking.doctor import Finding, examine
 from mmetl.core.project import Project
 from mmetl.errors import ExitCode
 

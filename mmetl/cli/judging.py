@@ -7,9 +7,9 @@ from typing import Any
 from mmetl.cache.lock import reading
 from mmetl.cli.output import JSON_SCHEMA_VERSION, columns, count, say, say_json
 from mmetl.cli.rows import cell
-from mmetl.core.checking import Checked, check_task
-from mmetl.core.find import find_task
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project
+from mmetl.core.running.checking import Checked, check_task
 from mmetl.errors import ExitCode
 
 

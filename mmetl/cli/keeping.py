@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from mmetl.cache.layout import REPLACED
 from mmetl.cli.output import count, say, size, talk
 from mmetl.contracts.plan import Plan
-from mmetl.core.find import find_task
 from mmetl.core.keep import Cleaned, clean_orphans, clean_task, collect, forget_task, locked, orphans, replaced
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project
 from mmetl.errors import ExitCode, UsageError
 

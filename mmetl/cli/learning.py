@@ -7,8 +7,8 @@ import textwrap
 from pathlib import Path
 
 from mmetl.cli.output import JSON_SCHEMA_VERSION, columns, say, say_json, talk
-from mmetl.core.catalogue import Described, describe, registry_of
-from mmetl.core.json_schema import pipeline_schema, project_schema, tests_schema
+from mmetl.core.looking.catalogue import Described, describe, registry_of
+from mmetl.core.looking.json_schema import pipeline_schema, project_schema, tests_schema
 from mmetl.core.project import Project
 from mmetl.core.start import start
 from mmetl.errors import ExitCode, MissingError, UsageError

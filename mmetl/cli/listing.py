@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmetl.cli.output import JSON_SCHEMA_VERSION, columns, count, say, say_json, utc
 from mmetl.cli.running import open_project
 from mmetl.core.graph.model import graph_of
-from mmetl.core.listing import Listed, list_tasks
+from mmetl.core.looking.listing import Listed, list_tasks
 from mmetl.core.options import RunOptions
 from mmetl.errors import ExitCode
 

@@ -26,15 +26,15 @@ from mmetl.cli.output import (
 )
 from mmetl.cli.rows import cell
 from mmetl.contracts.transform import Input, View
-from mmetl.core.drift import drifted
-from mmetl.core.find import find_task
-from mmetl.core.inputs import current_input
 from mmetl.core.keep import orphans
+from mmetl.core.looking.drift import drifted
+from mmetl.core.looking.find import find_task
+from mmetl.core.looking.why import Explained, explain_task
 from mmetl.core.project import Project
-from mmetl.core.quarantine import all_aside
 from mmetl.core.reasons import text
 from mmetl.core.run import RunResult
-from mmetl.core.why import Explained, explain_task
+from mmetl.core.running.inputs import current_input
+from mmetl.core.running.quarantine import all_aside
 from mmetl.errors import ExitCode, UsageError
 from mmetl.observability.attempts import definition_run
 from mmetl.observability.runs import find_run, kept_leftovers

@@ -13,7 +13,7 @@ from mmetl.api.query import query
 from mmetl.cache.python_rows import python_rows
 from mmetl.cli.output import JSON_SCHEMA_VERSION, count, say, say_json, talk
 from mmetl.cli.rows import cell, print_csv, print_json, print_table
-from mmetl.core.find import find_task
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project
 from mmetl.errors import ExitCode, UsageError
 from mmetl.utils.text import shown

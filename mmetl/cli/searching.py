@@ -6,7 +6,7 @@ from typing import Any
 
 from mmetl.api.search import Hit, Mode, search
 from mmetl.cli.output import JSON_SCHEMA_VERSION, say, say_json, talk
-from mmetl.core.find import find_task
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project
 from mmetl.errors import ExitCode
 

@@ -8,9 +8,9 @@ from mmetl.cache.lock import reading
 from mmetl.cli.output import JSON_SCHEMA_VERSION, columns, count, say, say_json, talk
 from mmetl.cli.rows import CELL, cell, print_json
 from mmetl.core.dropping import drop_failed
-from mmetl.core.find import find_task
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project
-from mmetl.core.quarantine import Aside, all_aside, commonest_error, rows_aside
+from mmetl.core.running.quarantine import Aside, all_aside, commonest_error, rows_aside
 from mmetl.errors import ExitCode
 
 ERROR = 200  # characters of what is wrong with a row, which is what one looks for

@@ -8,7 +8,7 @@ from typing import Any
 from mmetl.api.lineage.model import Lineage, Row, Step
 from mmetl.cli.output import JSON_SCHEMA_VERSION, count, say, say_json, utc
 from mmetl.cli.rows import cell
-from mmetl.core.find import find_task
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project
 from mmetl.engines.packages import require
 from mmetl.errors import ExitCode

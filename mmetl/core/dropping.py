@@ -10,10 +10,10 @@ from mmetl.cache.stat_cache import save_file_changes
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import ItemIndex, Unit
 from mmetl.contracts.plan import Plan
-from mmetl.core.inputs import Inputs
 from mmetl.core.keep import locked
 from mmetl.core.project import Project
-from mmetl.core.restore import parts_of
+from mmetl.core.running.inputs import Inputs
+from mmetl.core.running.restore import parts_of
 from mmetl.errors import UsageError
 from mmetl.utils.hashing import xxh3_hex
 

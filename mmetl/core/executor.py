@@ -25,28 +25,28 @@ from mmetl.cache.trees import Tree
 from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
 from mmetl.contracts.transform import Job, Made
-from mmetl.core.checking import Published, check_made
-from mmetl.core.deadline import Cancellation, Interrupts, deaf, interrupt, limited
 from mmetl.core.decide import seen_anew
-from mmetl.core.done import Done
 from mmetl.core.facts import Facts, Lists, Record
-from mmetl.core.families import view_manifest
-from mmetl.core.folders import place, publish, strangers
-from mmetl.core.guards import refuse, refuse_folder, refuse_uninstalled
-from mmetl.core.history import ItemHistory
-from mmetl.core.jobs import Jobs
 from mmetl.core.keep import tidy
 from mmetl.core.leftovers import remove_leftovers
+from mmetl.core.looking.why import in_detail
 from mmetl.core.options import RunOptions
-from mmetl.core.placing import in_yaml
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
-from mmetl.core.restore import against, may_restore, parts_of, restorable
+from mmetl.core.running.checking import Published, check_made
+from mmetl.core.running.deadline import Cancellation, Interrupts, deaf, interrupt, limited
+from mmetl.core.running.done import Done
+from mmetl.core.running.families import view_manifest
+from mmetl.core.running.folders import place, publish, strangers
+from mmetl.core.running.guards import refuse, refuse_folder, refuse_uninstalled
+from mmetl.core.running.history import ItemHistory
+from mmetl.core.running.jobs import Jobs
+from mmetl.core.running.placing import in_yaml
+from mmetl.core.running.restore import against, may_restore, parts_of, restorable
+from mmetl.core.running.spending import Budget, Spending
+from mmetl.core.running.telling import sentence, tell
+from mmetl.core.running.watching import InputWatch
 from mmetl.core.sources import CodeWatch
-from mmetl.core.spending import Budget, Spending
-from mmetl.core.telling import sentence, tell
-from mmetl.core.watching import InputWatch
-from mmetl.core.why import in_detail
 from mmetl.errors import ExitCode, LimitError, MissingError
 from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.observability.runs import (

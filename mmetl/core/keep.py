@@ -18,9 +18,9 @@ from mmetl.cache.tree_cache import drop_folders, drop_pages
 from mmetl.cache.unfinished import expire_unfinished
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.items import ItemIndex, Unit
-from mmetl.core.folders import remove_empty
 from mmetl.core.outside import is_outside
 from mmetl.core.project import Project
+from mmetl.core.running.folders import remove_empty
 from mmetl.utils.time import now_ms
 
 DAY_MS = 86_400_000

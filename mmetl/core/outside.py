@@ -18,7 +18,7 @@ from mmetl.observability.logs import HIDDEN
 from mmetl.utils.text import near
 from mmetl.utils.time import now_ms
 
-ENGINES = {"neo4j": "mmetl.engines.neo4j"}
+ENGINES = {"neo4j": "mmetl.engines.neo4j.server"}
 """Kind of a connection -> the module that has `check`, `probe` and `drop`."""
 
 

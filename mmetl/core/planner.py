@@ -16,16 +16,16 @@ from mmetl.config.problems import problems_from_validation
 from mmetl.config.schema import TaskSpec
 from mmetl.config.secrets import looks_secret
 from mmetl.contracts.transform import Outside, Scope, Transform
-from mmetl.core.compiled import Compiled
 from mmetl.core.dag import CycleError, topological_sort
-from mmetl.core.draft import Draft
-from mmetl.core.expected import related_tasks
 from mmetl.core.extras import Versions, lacking
 from mmetl.core.outside import Place, no_connection
-from mmetl.core.own_files import OwnFiles
 from mmetl.core.planning.called import CalledCode
+from mmetl.core.planning.compiled import Compiled
+from mmetl.core.planning.draft import Draft
+from mmetl.core.planning.expected import related_tasks
 from mmetl.core.planning.files import Files
 from mmetl.core.planning.findings import Findings
+from mmetl.core.planning.own_files import OwnFiles
 from mmetl.core.registry import Registry
 from mmetl.errors import MissingError, ParamError, UsageError
 from mmetl.utils.env import Env

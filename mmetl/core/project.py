@@ -20,11 +20,11 @@ from mmetl.cache.tree_cache import TreeCache
 from mmetl.cache.trees import Tree
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.plan import NOTHING, Plan, TaskDetail
-from mmetl.core.clashes import between, clashes, own_path, writes_of
 from mmetl.core.decide import Decision, decide_all, observe
 from mmetl.core.facts import NO_LISTS, RECORD_COLUMNS, Facts, Lists, Record
 from mmetl.core.leftovers import find_leftovers
 from mmetl.core.outside import Stores
+from mmetl.core.planning.clashes import between, clashes, own_path, writes_of
 from mmetl.core.reasons import Kind
 from mmetl.core.settings import Settings, kept_settings, names_root, read_settings
 from mmetl.errors import ConfigError, MmetlError, Problem, UsageError, Where

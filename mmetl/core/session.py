@@ -13,9 +13,9 @@ from mmetl.core.decide import FRESH, Decision, decide, look_again, observe
 from mmetl.core.executor import Executor
 from mmetl.core.facts import Facts
 from mmetl.core.options import RunOptions
-from mmetl.core.outcomes import never_ran
-from mmetl.core.pools import Gates
 from mmetl.core.project import Project
+from mmetl.core.running.outcomes import never_ran
+from mmetl.core.running.pools import Gates
 from mmetl.observability.runs import TaskRun
 
 ARTIFACTS = f"{STATE_DIR}/artifacts/"

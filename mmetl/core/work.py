@@ -15,9 +15,9 @@ from mmetl.core.executor import Executor
 from mmetl.core.facts import Facts
 from mmetl.core.leftovers import remove_leftovers
 from mmetl.core.options import RunOptions
-from mmetl.core.outcomes import never_ran
 from mmetl.core.progress import Progress
 from mmetl.core.project import Project
+from mmetl.core.running.outcomes import never_ran
 from mmetl.core.session import Session
 from mmetl.errors import ExitCode
 from mmetl.observability.logs import routed_output

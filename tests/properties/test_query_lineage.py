@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mmetl.engines.sql_lineage import sql_traces
+from mmetl.engines.sql.lineage import sql_traces
 from tests.unit.engines.test_sql_lineage import TABLES, WHOLE, Data, manifest, told
 
 QUERIES = 30  # of each seed

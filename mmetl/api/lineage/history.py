@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mmetl.api.lineage.model import Since
 from mmetl.contracts.artifact import Fingerprint
 from mmetl.contracts.plan import Plan
-from mmetl.core.builds import Build, builds_of
+from mmetl.core.looking.builds import Build, builds_of
 from mmetl.core.project import Project
 
 MOST = 20  # builds that are looked at

@@ -16,8 +16,8 @@ from mmetl.api.lineage.tables import Readable, Tables
 from mmetl.cache.buckets import key_text
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Table
-from mmetl.core.builds import Build, builds_of, manifest_of
-from mmetl.core.quarantine import ERROR
+from mmetl.core.looking.builds import Build, builds_of, manifest_of
+from mmetl.core.running.quarantine import ERROR
 from mmetl.engines.duckdb import literal
 from mmetl.errors import UsageError
 from mmetl.utils.text import near, quote

@@ -15,10 +15,10 @@ from mmetl.contracts.lineage import SOURCES, Trace, whole
 from mmetl.contracts.plan import Plan, TaskDetail
 from mmetl.contracts.transform import Input, Table, View
 from mmetl.core.facts import Facts
-from mmetl.core.families import family
-from mmetl.core.inputs import Inputs
 from mmetl.core.project import Project
 from mmetl.core.registry import Registry
+from mmetl.core.running.families import family
+from mmetl.core.running.inputs import Inputs
 from mmetl.errors import TaskError
 
 
@@ -261,7 +261,7 @@ class Tables:
 
 def _view_key(view: View) -> tuple[str, ...]:
     """Return the columns that name a row of a view, as far as its query tells."""
-    from mmetl.engines.sql_lineage import sql_key
+    from mmetl.engines.sql.lineage import sql_key
 
     below = {
         alias: found.manifest._replace(key=_view_key(found)) if isinstance(found, View) else found.manifest

@@ -22,7 +22,7 @@ from mmetl.cache.lock import reading
 from mmetl.contracts.lineage import SOURCES, Trace
 from mmetl.contracts.plan import Plan
 from mmetl.core.dag import upstream
-from mmetl.core.listing import WORDS
+from mmetl.core.looking.listing import WORDS
 from mmetl.core.project import Project
 from mmetl.errors import TaskError, UsageError
 

@@ -15,8 +15,8 @@ from mmetl.core.build.database import Checker, current
 from mmetl.core.build.tasks import build_tasks
 from mmetl.core.decide import observe
 from mmetl.core.options import RunOptions
-from mmetl.core.pools import Gates
 from mmetl.core.project import Project
+from mmetl.core.running.pools import Gates
 from mmetl.core.session import Session
 from mmetl.errors import ExitCode, MmetlError
 

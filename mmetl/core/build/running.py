@@ -14,9 +14,9 @@ from doit.task import Task
 from mmetl.contracts.plan import Plan
 from mmetl.core.build.database import Backend, Checker, current
 from mmetl.core.build.tasks import build_tasks
-from mmetl.core.deadline import WakefulQueue
 from mmetl.core.options import RunOptions
-from mmetl.core.pools import Pools
+from mmetl.core.running.deadline import WakefulQueue
+from mmetl.core.running.pools import Pools
 from mmetl.core.session import CUTOFF, Session
 from mmetl.observability.runs import TaskRun
 

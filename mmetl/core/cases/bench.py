@@ -22,11 +22,11 @@ from mmetl.contracts.entry import entry_of
 from mmetl.contracts.transform import Input, Job, Made, SourceFile, Table, View
 from mmetl.core.cases.collect import Trial
 from mmetl.core.cases.unrecorded import Unrecorded
-from mmetl.core.checking import OWN, Published, Put, failure, put_checks
-from mmetl.core.deadline import Cancellation, limited
-from mmetl.core.families import variable_types
-from mmetl.core.placing import place
 from mmetl.core.registry import Registry, load, load_function
+from mmetl.core.running.checking import OWN, Published, Put, failure, put_checks
+from mmetl.core.running.deadline import Cancellation, limited
+from mmetl.core.running.families import variable_types
+from mmetl.core.running.placing import place
 from mmetl.errors import CellError, MmetlError, Problem, QueryError, TaskError
 from mmetl.observability.logs import TaskLog, printing_to
 from mmetl.utils.memory import fair_share

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmetl.core.listing import Listed, list_tasks
+from mmetl.core.looking.listing import Listed, list_tasks
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmetl.cache.code import Code, CodeReader
-from mmetl.core.calls import given_by_name, wrong_calls
-from mmetl.core.draft import Draft
-from mmetl.core.namesakes import Namesakes
+from mmetl.core.planning.calls import given_by_name, wrong_calls
+from mmetl.core.planning.draft import Draft
 from mmetl.core.planning.findings import Findings, KeyPath
+from mmetl.core.planning.namesakes import Namesakes
 from mmetl.core.registry import folders_on_path
 from mmetl.errors import ParamError
 

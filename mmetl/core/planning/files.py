@@ -9,10 +9,10 @@ from typing import Any
 from mmetl.cache.layout import STATE_DIR
 from mmetl.cache.listing import is_glob, matches, plain_path, reaches
 from mmetl.config.schema import Pipeline
-from mmetl.core.clashes import clashes, own_path
-from mmetl.core.draft import Draft
-from mmetl.core.own_files import OwnFiles
+from mmetl.core.planning.clashes import clashes, own_path
+from mmetl.core.planning.draft import Draft
 from mmetl.core.planning.findings import Findings, KeyPath
+from mmetl.core.planning.own_files import OwnFiles
 from mmetl.utils.text import shown
 
 

@@ -73,7 +73,7 @@ class Communities:
 def _groups(job: Job, network: Network) -> Any:
     if job.params.engine == "local":
         return _louvain(network, job.params)
-    from mmetl.engines.gds import LOUVAIN
+    from mmetl.engines.neo4j.gds import LOUVAIN
     from mmetl.transforms.graph.pushed import groups_of, in_order, is_pushed, pushed
 
     if not is_pushed(job) or not network.size:

@@ -50,7 +50,7 @@ def open_graph(params: LoadParams, root: Path, **limits: Any) -> GraphStore:
         root: the project's folder.
         limits: threads, memory, on_cancel and declared, as in `LadybugGraph`.
     """
-    from mmetl.engines.ladybug import LadybugGraph
+    from mmetl.engines.ladybug.graph import LadybugGraph
 
     return LadybugGraph(root / params.path, **limits)
 
@@ -77,7 +77,7 @@ def find_graph(
     if params.target == "ladybug":
         return open_graph(params, root, threads=threads, on_cancel=on_cancel)
     require("neo4j", "neo4j")
-    from mmetl.engines.neo4j_graph import Neo4jGraph
+    from mmetl.engines.neo4j.graph import Neo4jGraph
 
     return Neo4jGraph(connect(params.connection), owner, on_cancel=on_cancel)
 
@@ -144,7 +144,7 @@ class Load:
 def _target(job: Job, manifest: Manifest) -> tuple[Target, Any]:
     """Return the target of a task, and what of the graph decides how it looks even where there are no rows."""
     if job.params.target == "neo4j":
-        from mmetl.engines.neo4j_graph import Neo4jGraph
+        from mmetl.engines.neo4j.graph import Neo4jGraph
 
         return Neo4jGraph(job.connection, job.name, on_cancel=job.on_cancel, log=job.log.write), None
     from mmetl.transforms.graph.declared import declared_by

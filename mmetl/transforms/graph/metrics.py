@@ -186,7 +186,7 @@ def _distance(asked: _Asked) -> Any:
 
 def _pushed(job: Job, asked: _Asked) -> dict[Metric, Any]:
     """Return the metrics that Neo4j computes, on the scale of our own; nothing in a test, and for a graph without nodes."""
-    from mmetl.engines.gds import BETWEENNESS, COMPONENT, PAGERANK, rounds
+    from mmetl.engines.neo4j.gds import BETWEENNESS, COMPONENT, PAGERANK, rounds
     from mmetl.transforms.graph.pushed import floats, groups_of, in_order, is_pushed, pushed
 
     network, params = asked.network, asked.params

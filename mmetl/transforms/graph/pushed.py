@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmetl.contracts.transform import Job, Table
-from mmetl.engines.gds import Projected, Wanted, projected
+from mmetl.engines.neo4j.gds import Projected, Wanted, projected
 from mmetl.errors import TaskError
 from mmetl.transforms.graph.cypher import refuse_stale
 from mmetl.transforms.graph.load import LOAD, LoadParams, find_graph

@@ -10,7 +10,7 @@ from mmetl.contracts.transform import Input, View
 def reasons_below(inputs: Iterable[Input]) -> Iterator[str]:
     """Yield why the number of threads may change the result of a view that is read."""
     for view in (i for i in inputs if isinstance(i, View)):
-        from mmetl.engines.sql import analyse  # its parser is loaded where there is a view only
+        from mmetl.engines.sql.query import analyse  # its parser is loaded where there is a view only
 
         exact = exact_columns(view.inputs.values())
         yield from analyse(view.manifest.sql, volatile=True).single_thread(exact)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mmetl.contracts.transform import Job, Made
-from mmetl.engines.analysis import Analysis
 from mmetl.engines.duckdb import session
+from mmetl.engines.sql.analysis import Analysis
 from mmetl.errors import TaskError
 from mmetl.transforms.tabular.exactness import exact_columns, reasons_below
 from mmetl.transforms.tabular.results import buckets_of, check_names, describe_view, store_query

@@ -12,7 +12,7 @@ from mmetl.contracts.lineage import SOURCES, Trace, whole
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
 from mmetl.engines.packages import require
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.tabular.read_params import MAX_BAD_FRACTION, Format, ReadParams
+from mmetl.transforms.tabular.reading.read_params import MAX_BAD_FRACTION, Format, ReadParams
 from mmetl.transforms.tabular.types import type_problems
 
 EXTENSIONS: dict[str, Format] = {
@@ -80,10 +80,10 @@ class Read:
         kind = _format(params)
         files = _files(job)
         if kind == "sqlite":
-            from mmetl.transforms.tabular.sqlite_source import read_sqlite
+            from mmetl.transforms.tabular.reading.sqlite_source import read_sqlite
 
             return read_sqlite(job, params, files[0])
-        from mmetl.transforms.tabular.file_sources import read_files
+        from mmetl.transforms.tabular.reading.file_sources import read_files
 
         return read_files(job, params, kind, files)
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Job, Made, Scope
-from mmetl.engines.analysis import Analysis, Mention
 from mmetl.engines.packages import require
+from mmetl.engines.sql.analysis import Analysis, Mention
 from mmetl.errors import ParamError, QueryError, TaskError
 from mmetl.utils.memory import MEMORY
 from mmetl.utils.text import near
@@ -45,7 +45,7 @@ class Sql:
     def declare(self, params: SqlParams, scope: Scope) -> Declaration:
         """Find the tables of the query. Raises ParamError for one that is no task."""
         require("tabular", "sqlglot")
-        from mmetl.engines.sql import analyse
+        from mmetl.engines.sql.query import analyse
 
         found = analyse(params.sql, volatile=params.volatile)
         known = scope.inputs or {task: task for task in scope.tasks - {scope.task}}
@@ -78,7 +78,7 @@ class Sql:
     def lineage(self, params: SqlParams, inputs: Mapping[str, Manifest], _key: object) -> Iterable[Trace]:
         """Return what the query tells of where its rows come from: see contracts.lineage."""
         require("tabular", "sqlglot")
-        from mmetl.engines.sql_lineage import sql_traces
+        from mmetl.engines.sql.lineage import sql_traces
 
         return sql_traces(params.sql, inputs)
 
@@ -98,7 +98,7 @@ def analysed(job: Job, sql: str, *, volatile: bool = False) -> Analysis:
     if (kept := Analysis.kept(job.prepared, sql)) is not None:
         return kept
     require("tabular", "sqlglot")
-    from mmetl.engines.sql import analyse
+    from mmetl.engines.sql.query import analyse
 
     return analyse(sql, volatile=volatile)
 

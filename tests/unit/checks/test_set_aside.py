@@ -15,7 +15,7 @@ import pytest
 from mmetl.cache.tables import read_table
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.transform import Table
-from mmetl.core.find import find_task
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project as Opened
 from tests.harness import Project
 

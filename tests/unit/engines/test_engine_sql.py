@@ -7,9 +7,9 @@ import json
 import duckdb
 import pytest
 
-from mmetl.engines.analysis import Analysis
-from mmetl.engines.sql import _RESERVED, analyse
-from mmetl.engines.sql_functions import HARD, SAFE_AGGREGATES, SUMS, UNORDERED
+from mmetl.engines.sql.analysis import Analysis
+from mmetl.engines.sql.functions import HARD, SAFE_AGGREGATES, SUMS, UNORDERED
+from mmetl.engines.sql.query import _RESERVED, analyse
 from mmetl.errors import ParamError
 
 TABLES = {

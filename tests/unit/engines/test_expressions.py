@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmetl.engines.expressions import check_expression
+from mmetl.engines.sql.expressions import check_expression
 from mmetl.errors import ParamError
 
 GOOD = [

@@ -10,7 +10,7 @@ import pytest
 
 from mmetl.contracts.artifact import Column, Manifest
 from mmetl.contracts.lineage import Trace
-from mmetl.engines.sql_lineage import sql_traces
+from mmetl.engines.sql.lineage import sql_traces
 
 TABLES = {
     "books": (

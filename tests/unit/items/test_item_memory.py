@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from mmetl.cache import tables
-from mmetl.core.find import find_task
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project as Opened
 from mmetl.errors import TaskError
 from mmetl.items import pieces

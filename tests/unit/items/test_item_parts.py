@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from mmetl.core.find import find_task
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project as Opened
 
 OWN = """

@@ -8,7 +8,7 @@ import signal
 import pytest
 from harness import wait_for
 
-from mmetl.core.find import find_task
+from mmetl.core.looking.find import find_task
 from mmetl.core.project import Project as Opened
 from mmetl.workers.local import LocalWorkers
 

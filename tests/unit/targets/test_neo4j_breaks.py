@@ -14,7 +14,9 @@ from harness import wait_for
 from neo4j_server import PASSWORD
 from neo4j_server.relay import Relay
 
-from mmetl.engines import neo4j_graph, neo4j_rows, neo4j_transactions
+from mmetl.engines.neo4j import graph as neo4j_graph
+from mmetl.engines.neo4j import rows as neo4j_rows
+from mmetl.engines.neo4j import transactions as neo4j_transactions
 
 BATCH = 100
 STAMP = "MATCH (s:_mmetl_target) RETURN s.manifest"

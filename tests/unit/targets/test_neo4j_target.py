@@ -15,9 +15,9 @@ from neo4j_server import PASSWORD
 from neo4j_server.people import CONNECTIONS, PEOPLE, PIPELINE, People
 from neo4j_server.relay import Relay
 
-from mmetl.engines import neo4j as neo4j_engine
 from mmetl.engines.cypher import Ends
-from mmetl.engines.neo4j_text import leave_edges, merge_edges, spare_edges, spare_nodes
+from mmetl.engines.neo4j import session as neo4j_session
+from mmetl.engines.neo4j.text import leave_edges, merge_edges, spare_edges, spare_nodes
 
 PLACE = "neo4j://main/p:graph"
 
@@ -266,7 +266,7 @@ def test_the_server_is_gone_and_comes_back(people):
 def test_a_server_that_says_nothing(people, monkeypatch):
     """It is waited for, but not for ever."""
     people.run()
-    monkeypatch.setattr(neo4j_engine, "CONNECT_S", 0.5)
+    monkeypatch.setattr(neo4j_session, "CONNECT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         people.connect(f"bolt://127.0.0.1:{silent.getsockname()[1]}")
         assert people.fails().startswith("'main' cannot be reached at ")

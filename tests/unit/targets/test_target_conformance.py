@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 from harness import wait_for
 
-from mmetl.engines.ladybug import LadybugGraph
+from mmetl.engines.ladybug.graph import LadybugGraph
 
 PIPELINE = """\
 version: 1

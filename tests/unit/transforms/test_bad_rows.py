@@ -15,8 +15,8 @@ from transform_bench import Bench, Content
 
 from mmetl.contracts.transform import Scope, Table
 from mmetl.errors import ParamError, TaskError
-from mmetl.transforms.tabular.csv_rows import rows_of
 from mmetl.transforms.tabular.read import READ
+from mmetl.transforms.tabular.reading.csv_rows import rows_of
 
 OPEN = "value with unterminated quote found"
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from mmetl.cache.artifacts import PartStore
 from mmetl.contracts.artifact import Manifest
-from mmetl.core.inputs import Inputs
 from mmetl.core.project import Project as Opened
 from mmetl.core.registry import BUILT_IN, load
+from mmetl.core.running.inputs import Inputs
 from mmetl.engines.duckdb import session
-from mmetl.engines.sql import analyse
+from mmetl.engines.sql.query import analyse
 from mmetl.transforms.tabular.sql import SQL
 from tests.harness import Project
 

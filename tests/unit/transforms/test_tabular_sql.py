@@ -132,7 +132,7 @@ def test_hard_sql_gives_the_same_bytes_over_threads(t: tuple[Any, Table], title:
 @pytest.mark.parametrize("title", SOFT)
 def test_other_sql_gives_the_same_bytes_on_all_threads(t: tuple[Any, Table], title: str) -> None:
     """These run in parallel: here is the proof that they may."""
-    from mmetl.engines.sql import analyse
+    from mmetl.engines.sql.query import analyse
     from mmetl.transforms.tabular.exactness import exact_columns
 
     bench, table = t

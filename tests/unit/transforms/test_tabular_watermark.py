@@ -158,7 +158,7 @@ def test_a_lookback_before_all_times(bench: Any) -> None:
 
 def test_an_index_is_used(bench: Any) -> None:
     """Reading on of a large table with an index costs what is new."""
-    from mmetl.transforms.tabular.sqlite_source import _source
+    from mmetl.transforms.tabular.reading.sqlite_source import _source
 
     execute(bench, "create table t (id integer primary key, v text, at integer)", "create index i on t (at)")
     params = READ.params.model_validate({"path": "x.db", "table": "t", "watermark": {"column": "at"}})

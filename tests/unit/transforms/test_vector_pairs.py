@@ -340,7 +340,7 @@ def test_ten_thousand_vectors_are_compared_and_parts_without_duplicates_kept(emp
     assert run(empty)["items"] == {"computed": 10_000, "duplicates": 1}
     ids = {r["id"] for r in rows(empty)}
     assert ids == set(range(10_000)) - {9_000}
-    from mmetl.core.find import find_task
+    from mmetl.core.looking.find import find_task
     from mmetl.core.project import Project as Opened
 
     opened = Opened.open(empty.root)

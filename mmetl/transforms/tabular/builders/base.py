@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmetl.contracts.artifact import Manifest
 from mmetl.contracts.lineage import Trace
 from mmetl.contracts.transform import Declaration, Input, Job, Made, Scope
-from mmetl.engines.analysis import Analysis
 from mmetl.engines.packages import require
+from mmetl.engines.sql.analysis import Analysis
 from mmetl.errors import ParamError, QueryError, TaskError
 from mmetl.transforms.tabular.builders.pieces import Expression, Named, Query, query
 from mmetl.transforms.tabular.sql import analysed
@@ -62,7 +62,7 @@ class Builder:
     def declare(self, params: Any, scope: Scope) -> Declaration:
         """Make the query, and see what it is. Raises ParamError at the param that is wrong."""
         require("tabular", "sqlglot")
-        from mmetl.engines.sql import analyse
+        from mmetl.engines.sql.query import analyse
 
         self._check_inputs(scope.inputs)
         made = self._query(params, list(scope.inputs), scope.key)
@@ -81,7 +81,7 @@ class Builder:
     def lineage(self, params: Any, inputs: Mapping[str, Manifest], key: Sequence[str]) -> Iterable[Trace]:
         """Return what the query tells of where its rows come from: see contracts.lineage."""
         require("tabular", "sqlglot")
-        from mmetl.engines.sql_lineage import sql_traces
+        from mmetl.engines.sql.lineage import sql_traces
 
         return sql_traces(self.query_text(params, list(inputs), key), inputs)
 
@@ -102,7 +102,7 @@ class Builder:
             return run_query(job, found, params.memory_limit, reproducible=params.reproducible)
 
     def _query(self, params: Any, inputs: Sequence[str], key: Sequence[str]) -> Query:
-        from mmetl.engines.expressions import check_expression
+        from mmetl.engines.sql.expressions import check_expression
 
         pieces = list(self.to_sql(params, inputs, key))
         for piece in pieces:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import Field
 
-from mmetl.engines.sql_functions import ROW
+from mmetl.engines.sql.functions import ROW
 from mmetl.errors import ParamError
 from mmetl.transforms.tabular.builders.base import Builder, BuilderParams, lists, named
 from mmetl.transforms.tabular.builders.pieces import Expression, Named

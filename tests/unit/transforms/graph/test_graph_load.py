@@ -16,7 +16,7 @@ import pytest
 from tests.harness import Project, wait_for
 
 pytest.importorskip("ladybug")
-from mmetl.engines.ladybug import DATABASE, JOURNAL, LadybugGraph
+from mmetl.engines.ladybug.graph import DATABASE, JOURNAL, LadybugGraph
 
 GRAPH = """\
   kg: {transform: tabular.read, params: {path: kg.ndjson, types: TYPES}, key: [_kind, _label, _key]}

@@ -116,7 +116,7 @@ def test_what_gds_cannot_do_is_told(crowd):
 
 def test_a_server_that_lacks_a_procedure_is_told(crowd, monkeypatch):
     """As one without the plugin lacks all of them."""
-    monkeypatch.setattr("mmetl.engines.gds.PAGERANK", ("gds.articleRank.stream", "score"))
+    monkeypatch.setattr("mmetl.engines.neo4j.gds.PAGERANK", ("gds.articleRank.stream", "score"))
     ask(crowd, "graph.metrics", ", metrics: [pagerank]")
     done, _ = crowd.told()
     told = {t["task"]: t["error"] for t in done.json()["tasks"] if t["outcome"] == "failed"}

@@ -1,0 +1,1 @@
+"""What people ask of a project, with nothing changed: what is there, what would run, and why."""

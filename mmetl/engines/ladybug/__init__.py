@@ -1,0 +1,1 @@
+"""Ladybug: a graph in a folder."""
