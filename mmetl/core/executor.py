@@ -1,54 +1,33 @@
-"""Do one task: invalidate, restore or compute, check that no input moved, make durable, commit."""
+"""Run tasks: take the lock, invalidate, let each be done, commit what came of it, end the run."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from mmetl.cache.artifacts import (
-    PartStore,
-    sweep_unfinished,
-)
+from mmetl.cache.artifacts import sweep_unfinished
 from mmetl.cache.commits import Commit, Committer, invalidate, validate_again
-from mmetl.cache.fingerprints import MISSING, build_key, combine, mark_executable
-from mmetl.cache.layout import log_path, part_path
+from mmetl.cache.layout import log_path
 from mmetl.cache.lock import RunLock
-from mmetl.cache.plans import plan_files
-from mmetl.cache.trees import Tree
-from mmetl.contracts.artifact import Fingerprint, Manifest
 from mmetl.contracts.plan import Plan, TaskDetail, TaskNode
-from mmetl.contracts.transform import Job, Made
-from mmetl.core.decide import seen_anew
-from mmetl.core.facts import Facts, Lists, Record
+from mmetl.core.facts import Facts
 from mmetl.core.keep import tidy
 from mmetl.core.leftovers import remove_leftovers
 from mmetl.core.looking.why import in_detail
 from mmetl.core.options import RunOptions
 from mmetl.core.project import Project
 from mmetl.core.reasons import Reason, texts
-from mmetl.core.running.checking import Published, check_made
-from mmetl.core.running.deadline import Cancellation, Interrupts, deaf, interrupt, limited
-from mmetl.core.running.done import Done
-from mmetl.core.running.families import view_manifest
-from mmetl.core.running.folders import place, publish, strangers
-from mmetl.core.running.guards import refuse, refuse_folder, refuse_uninstalled
-from mmetl.core.running.history import ItemHistory
-from mmetl.core.running.jobs import Jobs
+from mmetl.core.running.deadline import Interrupts, deaf, interrupt
+from mmetl.core.running.execution import RunContext, TaskExecution
+from mmetl.core.running.guards import refuse_uninstalled
 from mmetl.core.running.placing import in_yaml
-from mmetl.core.running.restore import against, may_restore, parts_of, restorable
-from mmetl.core.running.spending import Budget, Spending
-from mmetl.core.running.telling import sentence, tell
-from mmetl.core.running.watching import InputWatch
-from mmetl.core.sources import CodeWatch
+from mmetl.core.running.recording import record
+from mmetl.core.running.telling import tell
 from mmetl.errors import ExitCode, LimitError, MissingError
-from mmetl.observability.logs import TaskLog, printing_to
+from mmetl.observability.logs import TaskLog
 from mmetl.observability.runs import (
     Status,
     TaskRun,
@@ -62,10 +41,7 @@ from mmetl.observability.runs import (
     write_task_runs,
 )
 from mmetl.utils.orphans import RUN_VARIABLE, end_orphans
-from mmetl.utils.time import now_ms
 
-RETRY_DELAY_S = 0.5  # before the first retry; doubled each time, up to RETRY_LIMIT_S
-RETRY_LIMIT_S = 30.0
 CANCEL_S = 10.0  # longest wait, after Ctrl-C, for a command or an engine to stop as it was asked to
 GRACE_S = 1.0  # and for tasks in other threads to notice; twice: the second time they are interrupted
 FORCED_S = 1.0  # and after their commands were killed
@@ -83,25 +59,18 @@ class Executor:
         self.project = project
         self.options = options
         self.run_id = new_run_id()
-        self.parts = PartStore(project.files)
-        self.jobs = Jobs(project, options, self.parts, self.run_id)
         self.lock = RunLock(project.store.folder)
         self.outcomes: dict[tuple[str, str], TaskRun] = {}
-        self.running: dict[str, Cancellation] = {}
-        self.progress: Callable[[str, int, int, Mapping[str, float]], None] = lambda _task, _done, _todo, _counts: None
         self.cancelled = False
         self.interrupts = Interrupts()
+        self.context = RunContext(project, options, self.run_id, lambda: self.cancelled or self.interrupts.seen)
         self._at_work: dict[str, int] = {}  # task -> the thread that it is in
         self._waiting: dict[tuple[str, str], str] = {}  # invalidated tasks that have not begun -> their state before
         self._committer: Committer | None = None
         self._begin = threading.Lock()
         self._started_in = ""
-        self._indexed: set[Fingerprint] = set()
         self.codes: dict[str, ExitCode] = {}  # of failed tasks whose error has a code that says more than "it failed"
-        self._budget = Budget(options.max_tokens, options.max_cost)
-        self._meters: dict[str, Spending] = {}
         self._details: dict[tuple[str, str], TaskDetail] = {}
-        self._watched: dict[str, CodeWatch] = {}
 
     # --- the run
 
@@ -124,7 +93,7 @@ class Executor:
                 if orphans:
                     write_event(db, self.run_id, "orphans_killed", pids=orphans)
                 write_event(db, self.run_id, "decided", stale=list(stale), definition=definition)
-            self._indexed = {key for (key,) in store.rows("select key from builds")}
+            self.context.indexed = {key for (key,) in store.rows("select key from builds")}
             self._committer = Committer(
                 store, self.project.files, self.project.trees, lambda db, begun: beat(db, self.run_id, begun)
             )
@@ -166,7 +135,7 @@ class Executor:
         cuts the waiting short. What commands have started is gone afterwards, in either case.
         """
         self.cancelled = True
-        stops = [threading.Thread(target=c.stop, daemon=True) for c in list(self.running.values())]
+        stops = [threading.Thread(target=c.stop, daemon=True) for c in list(self.context.running.values())]
         with contextlib.suppress(KeyboardInterrupt):
             for stop in stops:
                 stop.start()
@@ -202,8 +171,11 @@ class Executor:
         log = TaskLog(facts.files.full(log_path(self.run_id, plan.pipeline, node.name)))
         why = tuple(texts(self.explain(reasons)))
         self._at_work[node.name] = threading.get_ident()
+        execution: TaskExecution | None = None
         try:
-            done = self._checked(plan, node, facts, self._restore_or_compute(plan, node, facts, reasons, log), log)
+            detail = self._detail(plan, node.name)
+            execution = TaskExecution(self.context, plan, node, facts, detail, log)
+            done = execution.run(reasons)
         except KeyboardInterrupt:
             raise
         except BaseException as e:  # user code may raise anything; the run goes on and tells
@@ -214,16 +186,16 @@ class Executor:
             told = tell(in_yaml(self.project, plan, node.name, self.options.variables, e), log)
             if isinstance(e, LimitError | MissingError):
                 self.codes[node.name] = e.exit_code
-            spent = self._spent(plan, node)
+            spent = execution.spent if execution else {}
             result = TaskRun(node.name, "failed", why, 0, 0, time.perf_counter() - started, told, spent)
             self._commit_failure(plan, node, facts, result)
         else:
             seconds = time.perf_counter() - started
-            manifest = done.manifest
-            size = manifest.size_bytes
-            counts = done.all_counts | self._spent(plan, node)
-            result = TaskRun(node.name, done.outcome, why, manifest.rows, size, seconds, done.warning, counts)
-            self._commit_success(plan, node, facts, done, result)
+            rows, size, counts = done.manifest.rows, done.manifest.size_bytes, done.all_counts | execution.spent
+            result = TaskRun(node.name, done.outcome, why, rows, size, seconds, done.warning, counts)
+            recorded = record(self.context, plan, node, facts, detail, done, result)
+            self._committer.submit(recorded.commit)
+            facts.put(recorded.record, recorded.lists)
             facts.settled.add(node.name)
         finally:
             log.close()
@@ -238,10 +210,6 @@ class Executor:
         """Look into a changed recipe: which of its components changed."""
         return in_detail(self.project.store, reasons)
 
-    def _spent(self, plan: Plan, node: TaskNode) -> dict[str, float]:
-        meter = self._meters.get(f"{plan.pipeline}:{node.name}")
-        return meter.counts if meter else {}
-
     def load_details(self, plan: Plan, tasks: Sequence[str]) -> None:
         """Read what several tasks need at once. Raises MissingError if that is a package which is not installed."""
         details = self.project.details(plan, tasks)
@@ -253,228 +221,10 @@ class Executor:
             self.load_details(plan, (name,))
         return self._details[plan.key, name]
 
-    def _restore_or_compute(
-        self, plan: Plan, node: TaskNode, facts: Facts, reasons: tuple[Reason, ...], log: TaskLog
-    ) -> Done:
-        inputs = facts.input_list(node)
-        detail = self._detail(plan, node.name)
-        refuse(node, detail, facts, self.options.allow_shrink)
-        trees = facts.trees_of(node)
-        digest = facts.inputs(node, trees)
-        again = against(reasons)
-        if may_restore(node, detail, again):
-            restored = self._restore(node, facts, digest, inputs)
-            if restored:
-                return restored._replace(trees=trees)
-        code = self._code(plan) if detail.functions or detail.imports else None
-        watch = InputWatch(facts, node, inputs, trees, code)
-        made = self._compute(plan, node, facts, detail, log, trees, watch, again=again)
-        changed = watch.moved(made.opened if made else None)
-        manifest = self._manifest(node, facts, detail, made)
-        return Done(
-            outcome="ran",
-            manifest=manifest,
-            digest=digest,
-            inputs=inputs,
-            trees=trees,
-            quarantine=made.quarantine if made else None,
-            items=made.items if made and not changed else None,  # no later run may take them for what these inputs make
-            counts=made.counts if made else {},
-            watermark=made.watermark if made else None,
-            changed=tuple(changed),
-            warning=f"{changed[0]} changed while it ran; it will run again"
-            if changed
-            else strangers(node, facts, manifest),
-        )
-
-    def _checked(self, plan: Plan, node: TaskNode, facts: Facts, done: Done, log: TaskLog) -> Done:
-        """Evaluate the checks of what a task made or restored. Raises TaskError if it must not be published."""
-        detail = self._detail(plan, node.name)
-        if not detail.expect:
-            return done
-        name = f"{plan.pipeline}:{node.name}"
-        self.running[name] = cancellation = Cancellation()
-        try:
-            made, again = Published(done.manifest, done.quarantine), done.outcome == "restored"
-            check = partial(check_made, self.jobs, plan, node, facts, detail, made, log, cancellation, restored=again)
-            left = limited(detail.timeout_s, cancellation, check)
-        finally:
-            self.running.pop(name, None)
-        warning = "; ".join(filter(None, (done.warning, left.told)))
-        return done._replace(manifest=left.manifest, quarantine=left.aside, warning=warning)
-
-    # --- restore
-
-    def _restore(
-        self, node: TaskNode, facts: Facts, digest: Fingerprint, inputs: Mapping[str, Fingerprint]
-    ) -> Done | None:
-        """Put an earlier output of the same recipe and inputs back, if all its parts are still there."""
-        key = build_key(node.recipe, digest)
-        found = restorable(self.project, key) if key in self._indexed else None
-        if found is None or not all(self.parts.keep(path, part) for part, path in found.lost.items()):
-            return None
-        manifest, quarantine, items, watermark = found.build
-        files = facts.files
-        if node.folder:
-            place(self.parts, node, facts, manifest)
-            return Done(
-                "restored", manifest, digest, inputs, watermark=watermark, warning=strangers(node, facts, manifest)
-            )
-        for part in manifest.parts:
-            if part.path and files.again(part.path) != part.fingerprint:
-                self._make_room(node, facts, part.path)
-                self.parts.write_out(part)
-            elif part.path and (part.path in files.executable) != part.executable:
-                self.parts.mend_mode(part)
-        return Done("restored", manifest, digest, inputs, quarantine=quarantine, items=items, watermark=watermark)
-
-    def _make_room(self, node: TaskNode, facts: Facts, path: str) -> bool:
-        """Keep a file that mmETL did not write, or that somebody changed since; return whether its place was taken."""
-        if not facts.files.has(path):
-            self.parts.make_room(path)
-            return False
-        refuse_folder(facts, path)
-        written = facts.lists(node.name).outputs.get(path)
-        found = facts.files.again(path)
-        if found not in (MISSING, written):
-            self.parts.set_aside(path)
-        return True
-
-    # --- compute
-
-    def _compute(
-        self,
-        plan: Plan,
-        node: TaskNode,
-        facts: Facts,
-        detail: TaskDetail,
-        log: TaskLog,
-        trees: Mapping[str, Tree],
-        watch: InputWatch,
-        *,
-        again: Collection[str],
-    ) -> Made | None:
-        transform = self.jobs.transform(detail)
-        cancellation = Cancellation()
-        job = self.jobs.job(transform, plan, node, facts, detail, log, cancellation, trees)
-        job.meter = self._meters[job.name] = Spending(self._budget)
-        job.progress = partial(self.progress, job.name)
-        full = "forced" in again
-        retried = "retried" in again
-        job.earlier = ItemHistory(self.project, node, plan.pipeline, forced=full, retried=retried, moved=watch.moved)
-        if detail.promise == "watermark" and not full:
-            job.base = self.jobs.base(plan, node, facts)
-        there = [self._make_room(node, facts, path) for path in node.outputs]
-        self.running[job.name] = cancellation
-        try:
-            return self._attempt(transform, job, detail, node, cancellation, clear=any(there))
-        finally:
-            self.running.pop(job.name, None)
-            if "scratch" in vars(job):  # it was asked for
-                shutil.rmtree(job.scratch_folder, ignore_errors=True)
-
-    def _attempt(
-        self, transform: Any, job: Job, detail: TaskDetail, node: TaskNode, cancellation: Cancellation, *, clear: bool
-    ) -> Made | None:
-        for n in range(detail.retries + 1):
-            if clear or n:  # what a command left from an earlier run must not be taken for what it writes now
-                self._clear(transform, node)
-            try:
-                with printing_to(job.log):
-                    made: Made | None = limited(detail.timeout_s, cancellation, partial(transform.run, job))
-                    return made
-            except KeyboardInterrupt:
-                raise
-            except BaseException as e:
-                if n == detail.retries or self.cancelled or self.interrupts.seen or isinstance(e, LimitError):
-                    self._clear(transform, node)  # half-written, and nobody else's
-                    raise
-                job.log.write(f"attempt {n + 1} failed: {sentence(e)}\n")
-                time.sleep(min(RETRY_DELAY_S * 2**n, RETRY_LIMIT_S))
-        raise AssertionError(node.name)
-
-    def _clear(self, transform: Any, node: TaskNode) -> None:
-        """Remove the outputs of a transform that does not write them all at once."""
-        if not getattr(transform, "atomic", True):
-            for path in node.outputs:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.project.files.full(path))
-
-    def _code(self, plan: Plan) -> CodeWatch:
-        if plan.key not in self._watched:
-            self._watched[plan.key] = CodeWatch(self.project.files, plan_files(self.project.store, plan.key))
-        return self._watched[plan.key]
-
-    def _manifest(self, node: TaskNode, facts: Facts, detail: TaskDetail, made: Made | None) -> Manifest:
-        if made is not None and node.folder and not node.kept:
-            return publish(self.parts, node, facts, made.files, cached=detail.cache)
-        if made is not None and made.view:
-            return view_manifest(detail, made, facts.manifest)
-        if made is not None:
-            key = tuple(detail.key) if made.key is None else made.key
-            return Manifest("table", made.parts, key, made.columns, made.buckets)
-        return Manifest("files", tuple(self.parts.take(p, cached=detail.cache) for p in node.outputs))
-
-    # --- commits
-
-    def _commit_success(self, plan: Plan, node: TaskNode, facts: Facts, done: Done, result: TaskRun) -> None:
-        assert self._committer
-        manifest = done.manifest
-        body = manifest.to_json()
-        fingerprint = self.jobs.remember(manifest, body)
-        outputs = {p.path: p.fingerprint for p in manifest.parts if p.path} | seen_anew(node, facts)
-        executable = frozenset(p.path for p in manifest.parts if p.executable)
-        cached = self._detail(plan, node.name).cache
-        quarantine, items = done.beside()
-        made = manifest.parts if cached or manifest.kind != "files" else ()
-        kept = parts_of(manifest._replace(parts=made), done.quarantine, done.items)
-        now = now_ms()
-        record = Record(
-            node.name,
-            "changed" if done.changed else "done",
-            node.recipe,
-            done.digest,
-            combine(mark_executable(outputs[p]) if p in executable else outputs[p] for p in outputs),
-            fingerprint,
-            " ".join(dict.fromkeys(p.fingerprint for p in kept)),
-            now,
-            self.run_id,
-        )
-        watermark = None if done.watermark is None else json.dumps(done.watermark)
-        build = (
-            build_key(node.recipe, done.digest),
-            node.recipe,
-            fingerprint,
-            watermark,
-            plan.pipeline,
-            node.name,
-            now,
-            now,
-            quarantine[0],
-            items[0],
-        )
-        full = facts.files.full
-        self._committer.submit(
-            Commit(
-                plan.pipeline,
-                node.name,
-                task_run_row(self.run_id, plan.pipeline, result),
-                record,
-                (quarantine[0], items[0], json.dumps(done.inputs), json.dumps(outputs), done.trees_json()),
-                None if done.changed or not cached else build,
-                (fingerprint, body),
-                [b for b in (quarantine, items) if b[0]],
-                done.items.basis if done.items else None,
-                done.watermark,
-                [*(full(p) for p in outputs if p != node.place), *(full(part_path(p.fingerprint)) for p in kept)],
-            )
-        )
-        facts.put(record, Lists(dict(done.inputs), outputs, executable, done.trees))
-
     def _commit_failure(self, plan: Plan, node: TaskNode, facts: Facts, result: TaskRun) -> None:
         assert self._committer
-        record = facts.records.get(node.name)
-        if record:
-            facts.records[node.name] = record._replace(state="failed")
+        known = facts.records.get(node.name)
+        if known:
+            facts.records[node.name] = known._replace(state="failed")
         row = task_run_row(self.run_id, plan.pipeline, result)
         self._committer.submit(Commit(plan.pipeline, node.name, row, failed=True))

@@ -52,7 +52,7 @@ def work_off(work: Work, progress: Progress) -> tuple[Status, str, list[TaskRun]
     """
     session = Session(work.project, work.options, [work.plan])
     executor = session.executor
-    executor.progress = progress.items
+    executor.context.progress = progress.items
     stale = _stale(work.decisions)
     executor.load_details(work.plan, stale)
     executor.begin(work.plan.pipeline, work.selected, stale, definition_of(work.project.store, work.plan.key))
