@@ -72,6 +72,16 @@ class Manifest(NamedTuple):
         """Bytes of all parts together."""
         return sum(p.size_bytes for p in self.parts)
 
+    @property
+    def written(self) -> dict[str, Fingerprint]:
+        """The output files: path -> fingerprint."""
+        return {p.path: p.fingerprint for p in self.parts if p.path}
+
+    @property
+    def executable(self) -> frozenset[str]:
+        """Those of them that can be executed."""
+        return frozenset(p.path for p in self.parts if p.executable)
+
     def to_json(self) -> str:
         """Return the canonical text: the same manifest is always the same bytes."""
         body: dict[str, Any] = {"format": MANIFEST_FORMAT, "kind": self.kind}

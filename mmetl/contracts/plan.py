@@ -59,6 +59,11 @@ class Plan(NamedTuple):
     pipeline: str
     tasks: Mapping[str, TaskNode]
 
+    @property
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """Task -> the tasks that it needs, for their data or for the order only."""
+        return {name: (*node.tables, *node.after) for name, node in self.tasks.items()}
+
 
 class TaskDetail(NamedTuple):
     """What running one task needs, kept apart from the node: only stale tasks pay for it.

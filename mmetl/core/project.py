@@ -291,8 +291,7 @@ class Project:
             if not found:
                 return NO_LISTS
             inputs, outputs, listed, body = found[0]
-            files = Manifest.from_json(body).parts if body else ()
-            executable = frozenset(p.path for p in files if p.executable)
+            executable = Manifest.from_json(body).executable if body else frozenset[str]()
             trees = {g: Tree.from_json(folders, self.trees.page) for g, folders in json.loads(listed or "{}").items()}
             return Lists(json.loads(inputs or "{}"), json.loads(outputs or "{}"), executable, trees)
 

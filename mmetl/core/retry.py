@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmetl.contracts.plan import Plan
+from mmetl.core.dag import downstream
 from mmetl.core.options import Retry, RunOptions
 from mmetl.core.project import Project
 from mmetl.errors import RefusedError, UsageError
@@ -43,8 +43,8 @@ def retry_options(project: Project, wanted: str | None, variables: Mapping[str, 
     _refuse_unknown_values(run, options)
     path = _pipeline_file(project, run)
     plan = project.plan(path, options.variables)
-    ran = {t.task for t in run.tasks}
-    tasks = frozenset(plan.tasks).intersection(left) | (_downstream(plan, aside.intersection(left)) & ran)
+    below = downstream(plan.needs, aside.intersection(left)) & {t.task for t in run.tasks}
+    tasks = frozenset(plan.tasks).intersection({*left, *below})
     if plan.pipeline != run.pipeline or not tasks:
         what = f"none of the tasks that run '{run.id}' left is a task of '{plan.pipeline}' any more"
         raise UsageError(what, help="mmetl run")
@@ -56,15 +56,6 @@ def _with_failed_items(project: Project, pipeline: str) -> frozenset[str]:
     """Return the tasks of a pipeline that have set failed items aside."""
     sql = "select task from tasks where pipeline = ? and quarantine <> '' and items <> ''"
     return frozenset(task for (task,) in project.store.rows(sql, (pipeline,)))
-
-
-def _downstream(plan: Plan, tasks: frozenset[str]) -> frozenset[str]:
-    """Return the tasks that depend on some, however far."""
-    found = set(tasks)
-    for name, node in plan.tasks.items():  # each after those that it needs
-        if found.intersection((*node.tables, *node.after)):
-            found.add(name)
-    return frozenset(found) - tasks
 
 
 def _find(project: Project, wanted: str | None) -> Run:

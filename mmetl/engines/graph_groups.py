@@ -64,11 +64,13 @@ def grouped(tables: Iterable[pa.Table]) -> dict[Group, pa.Table]:
 def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Yield tables joined until they are of some size."""
     held: list[pa.Table] = []
+    rows = 0
     for table in tables:
         held.append(table)
-        if sum(t.num_rows for t in held) >= GATHERED_ROWS:
+        rows += table.num_rows
+        if rows >= GATHERED_ROWS:
             yield pa.concat_tables(held)
-            held = []
+            held, rows = [], 0
     if held:
         yield pa.concat_tables(held)
 

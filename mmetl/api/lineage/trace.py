@@ -271,7 +271,7 @@ class _Walk:
     def with_states(self, *lists: Sequence[Step]) -> Iterator[list[Step]]:
         """Yield steps with the states of their tasks."""
         plan = self._tables.plan
-        needs = {n: (*node.tables, *node.after) for n, node in plan.tasks.items()}
+        needs = plan.needs
         wanted = upstream(needs, [s.task for steps in lists for s in steps])
         _, decisions = self._tables.project.decide(plan, [n for n in plan.tasks if n in wanted], asking=False)
         for steps in lists:

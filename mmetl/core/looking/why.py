@@ -49,8 +49,7 @@ class Explained(NamedTuple):
 
 def explain_task(project: Project, plan: Plan, name: str) -> list[Explained]:
     """Say whether a task is fresh and why; for a waiting one, also about what it waits for."""
-    needs = {n: (*node.tables, *node.after) for n, node in plan.tasks.items()}
-    wanted = [n for n in plan.tasks if n in upstream(needs, [name])]
+    wanted = [n for n in plan.tasks if n in upstream(plan.needs, [name])]
     facts, decisions = project.decide(plan, wanted)
     told = [name, *(n for n in wanted if n != name and decisions[n].freshness == "stale")]
     return [_explained(project, plan, facts, n, decisions[n]) for n in told]

@@ -11,6 +11,5 @@ from mmetl.observability.runs import TaskRun
 
 def never_ran(plan: Plan, stale: Iterable[str], outcomes: Mapping[str, TaskRun]) -> list[TaskRun]:
     """Return the tasks that never ran: blocked by a failure upstream, or skipped because the run stopped."""
-    needs = {n: (*node.tables, *node.after) for n, node in plan.tasks.items()}
-    below = downstream(needs, [t for t, r in outcomes.items() if r.outcome == "failed"])
+    below = downstream(plan.needs, [t for t, r in outcomes.items() if r.outcome == "failed"])
     return [TaskRun(n, "blocked" if n in below else "skipped") for n in stale if n not in outcomes]

@@ -32,9 +32,7 @@ def record(
     """Return what is to be written of a task that came to `done`, and is told as `result`."""
     body, now = done.manifest.to_json(), now_ms()
     fingerprint = context.jobs.remember(done.manifest, body)
-    parts = done.manifest.parts
-    outputs = {p.path: p.fingerprint for p in parts if p.path} | seen_anew(node, facts)
-    executable = frozenset(p.path for p in parts if p.executable)
+    outputs, executable = done.manifest.written | seen_anew(node, facts), done.manifest.executable
     quarantine, items = done.beside()
     own = done.manifest if detail.cache or done.manifest.kind != "files" else done.manifest._replace(parts=())
     kept = parts_of(own, done.quarantine, done.items)

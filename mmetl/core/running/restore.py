@@ -109,9 +109,8 @@ def suppose_restored(node: TaskNode, facts: Facts, build: Build) -> None:
     facts.files.seen.update({part_path(p.fingerprint): p.fingerprint for p in build.parts})
     kept = " ".join(dict.fromkeys(p.fingerprint for p in build.parts))
     fingerprint = xxh3_hex(manifest.to_json().encode())
-    outputs = {p.path: p.fingerprint for p in manifest.parts if p.path}
-    executable = frozenset(p.path for p in manifest.parts if p.executable)
-    facts.suppose(node.name, facts.lists(node.name)._replace(outputs=outputs, executable=executable))
+    lists = facts.lists(node.name)._replace(outputs=manifest.written, executable=manifest.executable)
+    facts.suppose(node.name, lists)
     facts.put(
         Record(
             node.name, "done", node.recipe, facts.inputs(node), facts.outputs(node), fingerprint, kept, facts.now_ms, ""

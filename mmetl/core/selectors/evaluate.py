@@ -60,7 +60,7 @@ class Evaluator:
 
     @cached_property
     def _needs(self) -> dict[str, tuple[str, ...]]:
-        return {n: (*node.tables, *node.after) for n, node in self.plan.tasks.items()}
+        return self.plan.needs
 
     def _reached(self, atom: Atom) -> set[str]:
         roots = self.matches(atom)

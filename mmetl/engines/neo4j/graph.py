@@ -81,7 +81,7 @@ class Neo4jGraph:
     """What one task keeps in a database.
 
     Args:
-        connection: to the server (see engines.neo4j_session).
+        connection: to the server (see engines.neo4j.session).
         owner: the task, `pipeline:task`.
         on_cancel: registers what interrupts it.
         log: takes lines about what was tried again.
