@@ -141,8 +141,10 @@ class Planner:
             return None
 
     def _params(self, name: str, spec: TaskSpec, transform: Transform) -> BaseModel | None:
+        # A typo must not go unseen because the author of a plug-in forgot to forbid it.
+        extra = None if "extra" in transform.params.model_config else "forbid"
         try:
-            params: BaseModel = transform.params.model_validate(spec.params)
+            params: BaseModel = transform.params.model_validate(spec.params, extra=extra)
         except ValidationError as e:
             place = ("tasks", name, "params")
             self.findings.extend(

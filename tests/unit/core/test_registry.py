@@ -125,3 +125,51 @@ def test_a_transform_needs_two_words(p: Project, name: str) -> None:
 def test_an_import_is_a_path_or_a_dotted_name(p: Project, path: str) -> None:
     own(p, "local.late", path)
     assert p.fast("validate").code == 0
+
+
+PLUG_IN = """\
+from pydantic import BaseModel, ConfigDict
+from mmetl.contracts.transform import Declaration
+
+
+class Params(BaseModel):
+    path: str
+
+
+class Loose(Params):
+    model_config = ConfigDict(extra="ignore")
+
+
+class Touch:
+    name, version, params, packages, code = "acme.touch", 1, Params, (), ()
+
+    def declare(self, params, scope):
+        return Declaration(outputs=(params.path,))
+
+    def run(self, job):
+        job.outputs[0].write_text("there")
+
+
+TOUCH = Touch()
+LOOSE = Touch()
+LOOSE.params = Loose
+"""
+
+
+def test_a_plug_in_by_an_entry_point(p: Project) -> None:
+    """Unknown params are told whatever its model says of them by default; what its author has chosen holds."""
+    p.write("site/acme.py", PLUG_IN)
+    p.write("site/acme-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
+    points = "[mmetl.transforms]\nacme.touch = acme:TOUCH\nacme.loose = acme:LOOSE\n"
+    p.write("site/acme-1.dist-info/entry_points.txt", points)
+    env = {"PYTHONPATH": str(p.root / "site")}
+    p.tasks("  a: {transform: acme.touch, params: {path: a.txt}}\n")
+    assert p.mmetl("run", env=env).code == 0
+    assert p.read("a.txt") == "there"
+    p.tasks("  a: {transform: acme.touch, params: {path: a.txt, pathh: b}}\n")
+    done = p.mmetl("validate", env=env)
+    assert done.code == 3
+    assert "pipeline.yaml:4:52: error: task 'a' has no param 'pathh'\n" in done.err
+    assert "help: did you mean 'path'? 'acme.touch' takes: path\n" in done.err
+    p.tasks("  a: {transform: acme.loose, params: {path: a.txt, pathh: b}}\n")
+    assert p.mmetl("validate", env=env).code == 0
